@@ -300,8 +300,8 @@ typedef struct imctl_client_events {
   uint32_t flags; /* 0 */
   void (*on_message)(void *user, imctl_buffer *message); /* as in imctl_call_events */
   void (*on_written)(void *user, int32_t accepted);      /* as in imctl_call_events */
-  /* The call is over. `reply` (unary and client-streaming, OK) is taken over. The client handle is
-   * gone when this returns. Comes after every message was read or the call failed. */
+  /* The call is over. `reply` (unary and client-streaming, OK) is taken over. Comes after every message
+   * was read, or the call failed. `user` is not used any more. */
   void (*on_finish)(void *user, const imctl_status *status, imctl_buffer *reply);
 } imctl_client_events;
 
@@ -313,8 +313,8 @@ typedef struct imctl_client_table {
   const imctl_target *(*resolve)(imctl_host *host, imctl_str name);
 
   /* Starts a call. Takes `request` (NULL if the client streams). Every outcome, a refusal too, is told
-   * by on_finish, maybe before this returns: use the handle only from events or after `start` returned
-   * and before on_finish. [any] */
+   * by on_finish, maybe before this returns. The handle, never NULL, is the caller's to release; after
+   * on_finish the other functions do nothing. [any] */
   imctl_client_call *(*start)(imctl_host *host, const imctl_target *target,
                               const imctl_client_options *options, imctl_buffer *request,
                               const imctl_client_events *events, void *user);
@@ -323,10 +323,7 @@ typedef struct imctl_client_table {
   void (*write)(imctl_client_call *call, imctl_buffer *message); /* as in imctl_call_table. [any] */
   void (*writes_done)(imctl_client_call *call);                  /* no more writes. [any] */
   void (*cancel)(imctl_client_call *call);                       /* on_finish comes soon. [any] */
-
-  /* Holds the handle past on_finish, so that any thread may use it until release. [any] */
-  void (*retain)(imctl_client_call *call);
-  void (*release)(imctl_client_call *call);
+  void (*release)(imctl_client_call *call); /* gives the handle up; does not cancel. [any] */
 } imctl_client_table;
 
 /* ---- "imctl.pool/1": work that may block ----------------------------------------------------------- */

@@ -1,0 +1,260 @@
+// Calls of other services through the host, typed.
+#ifndef IMCTL_CLIENT_H
+#define IMCTL_CLIENT_H
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <coroutine>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "imctl/call.h"
+#include "imctl/task.h"
+
+namespace imctl {
+
+struct CallOptions {
+  // On whose behalf; absent: the module acts as itself, towards services in its `requires` only.
+  const Context* parent = nullptr;
+  std::chrono::nanoseconds timeout{0};  // 0: the parent's deadline only
+  bool dry_run = false;
+
+  imctl_client_options raw() const {
+    return {sizeof(imctl_client_options), dry_run ? static_cast<uint32_t>(IMCTL_DRY_RUN) : 0,
+            parent == nullptr ? nullptr : parent->call(), timeout.count()};
+  }
+};
+
+namespace detail {
+
+// Starts a unary call when awaited; resumes on the thread that finished it.
+struct UnaryAwaiter {
+  const Host& host;
+  const imctl_target* target;
+  CallOptions options;
+  Buffer request;
+  Status status = Status();
+  Buffer reply = Buffer();
+  std::coroutine_handle<> awaiter = nullptr;
+
+  bool await_ready() const noexcept { return false; }
+  void await_suspend(std::coroutine_handle<> handle) {
+    awaiter = handle;
+    imctl_client_options raw = options.raw();
+    // The answer may come before start returns, and this frame be gone by then.
+    const imctl_client_table& client = host.client();
+    client.release(client.start(host.raw(), target, &raw, request.give(), &events(), this));
+  }
+  void await_resume() const noexcept {}
+
+  static const imctl_client_events& events() {
+    static constexpr imctl_client_events kEvents = {
+        sizeof(imctl_client_events), 0, nullptr, nullptr,
+        [](void* user, const imctl_status* status, imctl_buffer* reply) {
+          auto* self = static_cast<UnaryAwaiter*>(user);
+          self->status = Status(status);
+          self->reply = self->host.adopt(reply);
+          self->awaiter.resume();
+        }};
+    return kEvents;
+  }
+};
+
+template <class Reply>
+Result<Reply> parse_reply(const Status& status, const Buffer& bytes) {
+  if (!status.ok()) return status;
+  Reply reply;
+  if (!Codec<Reply>::parse(bytes, &reply)) {
+    return Status(IMCTL_INTERNAL, "the reply is not a valid " + Codec<Reply>::name());
+  }
+  return reply;
+}
+
+}  // namespace detail
+
+// A method of another service by name, resolved once. Copies are free.
+template <class Request, class Reply>
+class Method {
+ public:
+  Method(const Host& host, std::string_view name)
+      : host_(host), target_(host.client().resolve(host.raw(), to_str(name))) {}
+
+  // Unary.
+  Task<Result<Reply>> operator()(const Request& request, CallOptions options = {}) const {
+    return run(host_, target_, Codec<Request>::serialize(host_, request), options);
+  }
+
+  // Unary, waiting on this thread: on a thread of the module's own pool only.
+  Result<Reply> wait(const Request& request, CallOptions options = {}) const {
+    if (!host_.on_pool_thread()) {
+      return Status(IMCTL_FAILED_PRECONDITION,
+                    "a call may be waited for only on a thread of the module's own pool");
+    }
+    struct Waiter {
+      const Host& host;
+      std::mutex mutex;
+      std::condition_variable ready;
+      std::optional<Result<Reply>> result;
+    } waiter{host_, {}, {}, {}};
+    static constexpr imctl_client_events kEvents = {
+        sizeof(imctl_client_events), 0, nullptr, nullptr,
+        [](void* user, const imctl_status* status, imctl_buffer* reply) {
+          auto* w = static_cast<Waiter*>(user);
+          Buffer bytes = w->host.adopt(reply);
+          Result<Reply> result = detail::parse_reply<Reply>(Status(status), bytes);
+          std::lock_guard lock(w->mutex);
+          w->result.emplace(std::move(result));
+          w->ready.notify_one();
+        }};
+    imctl_client_options raw = options.raw();
+    const imctl_client_table& client = host_.client();
+    client.release(client.start(host_.raw(), target_, &raw,
+                                Codec<Request>::serialize(host_, request).give(), &kEvents, &waiter));
+    std::unique_lock lock(waiter.mutex);
+    waiter.ready.wait(lock, [&] { return waiter.result.has_value(); });
+    return std::move(*waiter.result);
+  }
+
+  const Host& host() const { return host_; }
+  const imctl_target* target() const { return target_; }
+
+ private:
+  static Task<Result<Reply>> run(Host host, const imctl_target* target, Buffer request,
+                                 CallOptions options) {
+    detail::UnaryAwaiter call{host, target, options, std::move(request)};
+    co_await call;
+    co_return detail::parse_reply<Reply>(call.status, call.reply);
+  }
+
+  Host host_;
+  const imctl_target* target_;
+};
+
+// A streaming call of another service. read, write and finish are awaited; one of each at a time.
+// Destroyed early, it cancels.
+template <class Request, class Reply>
+class ClientStream {
+ public:
+  // `first`: the request of a server-streaming method; absent if the client streams.
+  ClientStream(const Method<Request, Reply>& method, CallOptions options = {},
+               const Request* first = nullptr)
+      : state_(new State(method.host())) {
+    imctl_client_options raw = options.raw();
+    imctl_buffer* request =
+        first == nullptr ? nullptr : Codec<Request>::serialize(state_->host, *first).give();
+    const imctl_client_table& client = state_->host.client();
+    state_->call = client.start(state_->host.raw(), method.target(), &raw, request, &State::events(), state_);
+  }
+  ClientStream(ClientStream&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
+  ClientStream& operator=(ClientStream&&) = delete;
+  ~ClientStream() {
+    if (state_ == nullptr) return;
+    state_->host.client().cancel(state_->call);
+    state_->host.client().release(state_->call);
+    state_->drop();
+  }
+
+  auto read() {
+    struct Awaiter {
+      State* state;
+      bool await_ready() const noexcept { return false; }
+      void await_suspend(std::coroutine_handle<> handle) const {
+        State* s = state;
+        s->reader = handle;
+        s->host.client().read(s->call);
+      }
+      std::optional<Reply> await_resume() const {
+        Buffer bytes = std::move(state->message);
+        Reply reply;
+        if (!bytes || !Codec<Reply>::parse(bytes, &reply)) return std::nullopt;
+        return reply;
+      }
+    };
+    return Awaiter{state_};
+  }
+
+  auto write(const Request& request) {
+    struct Awaiter {
+      State* state;
+      imctl_buffer* message;
+      bool await_ready() const noexcept { return message == nullptr; }
+      void await_suspend(std::coroutine_handle<> handle) const {
+        State* s = state;
+        s->writer = handle;
+        s->host.client().write(s->call, message);
+      }
+      bool await_resume() const { return message != nullptr && state->accepted; }
+    };
+    return Awaiter{state_, Codec<Request>::serialize(state_->host, request).give()};
+  }
+
+  void writes_done() { state_->host.client().writes_done(state_->call); }
+  void cancel() { state_->host.client().cancel(state_->call); }
+
+  // How the call ended, and the reply of a client-streaming one. Read to the end first.
+  Task<Result<Buffer>> finish() {
+    struct Awaiter {
+      State* state;
+      bool await_ready() const noexcept { return false; }
+      bool await_suspend(std::coroutine_handle<> handle) const {
+        state->finisher = handle;
+        // Whoever comes second goes on: this, or on_finish.
+        return !state->meet.exchange(true, std::memory_order_acq_rel);
+      }
+      void await_resume() const noexcept {}
+    };
+    co_await Awaiter{state_};
+    if (!state_->status.ok()) co_return state_->status;
+    co_return std::move(state_->reply);
+  }
+
+ private:
+  struct State {
+    explicit State(const Host& h) : host(h) {}
+    static const imctl_client_events& events() {
+      static constexpr imctl_client_events kEvents = {
+          sizeof(imctl_client_events), 0,
+          [](void* user, imctl_buffer* message) {
+            auto* s = static_cast<State*>(user);
+            s->message = s->host.adopt(message);
+            std::exchange(s->reader, nullptr).resume();
+          },
+          [](void* user, int32_t accepted) {
+            auto* s = static_cast<State*>(user);
+            s->accepted = accepted != 0;
+            std::exchange(s->writer, nullptr).resume();
+          },
+          [](void* user, const imctl_status* status, imctl_buffer* reply) {
+            auto* s = static_cast<State*>(user);
+            s->status = Status(status);
+            s->reply = s->host.adopt(reply);
+            if (s->meet.exchange(true, std::memory_order_acq_rel)) s->finisher.resume();
+            s->drop();
+          }};
+      return kEvents;
+    }
+    void drop() {
+      if (owners.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+    }
+
+    Host host;
+    imctl_client_call* call = nullptr;
+    std::coroutine_handle<> reader, writer, finisher;
+    Buffer message;
+    bool accepted = false;
+    Status status;
+    Buffer reply;
+    std::atomic<bool> meet{false};
+    std::atomic<int> owners{2};  // the stream object, the host's events
+  };
+
+  State* state_;
+};
+
+}  // namespace imctl
+
+#endif  // IMCTL_CLIENT_H

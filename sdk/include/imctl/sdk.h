@@ -1,0 +1,7 @@
+// All of the C++ layer.
+#ifndef IMCTL_SDK_H
+#define IMCTL_SDK_H
+
+#include "imctl/service.h"  // IWYU pragma: export
+
+#endif  // IMCTL_SDK_H
