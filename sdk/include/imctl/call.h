@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <coroutine>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -121,6 +122,8 @@ class StreamState {
     bool await_resume() const { return message != nullptr && state->accepted_; }
   };
 
+  void on_cancel(std::function<void(imctl_code)> notice) { on_cancel_ = std::move(notice); }
+
   void drop() {
     if (owners_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
   }
@@ -139,7 +142,10 @@ class StreamState {
           s->accepted_ = accepted != 0;
           std::exchange(s->writer_, nullptr).resume();
         },
-        nullptr,
+        [](void* user, int32_t code) {
+          auto* s = static_cast<StreamState*>(user);
+          if (s->on_cancel_) s->on_cancel_(static_cast<imctl_code>(code));
+        },
         [](void* user) { static_cast<StreamState*>(user)->drop(); }};
     return kEvents;
   }
@@ -150,6 +156,7 @@ class StreamState {
   std::coroutine_handle<> writer_;
   Buffer message_;
   bool accepted_ = false;
+  std::function<void(imctl_code)> on_cancel_;
   std::atomic<int> owners_{2};  // the handler's coroutine, the host's events
 };
 
@@ -163,6 +170,9 @@ class Reader {
   explicit Reader(detail::StreamState* state) : state_(state) {}
 
   const Context& context() const { return state_->context(); }
+  // Has `notice` told that the call was cancelled; outstanding reads and writes are answered anyway. To be
+  // set before the handler first waits.
+  void on_cancel(std::function<void(imctl_code)> notice) { state_->on_cancel(std::move(notice)); }
 
   auto read() {
     struct Awaiter : detail::StreamState::ReadAwaiter {
@@ -195,6 +205,9 @@ class Writer {
   explicit Writer(detail::StreamState* state) : state_(state) {}
 
   const Context& context() const { return state_->context(); }
+  // Has `notice` told that the call was cancelled; outstanding reads and writes are answered anyway. To be
+  // set before the handler first waits.
+  void on_cancel(std::function<void(imctl_code)> notice) { state_->on_cancel(std::move(notice)); }
 
   auto write(const Reply& reply) {
     return detail::StreamState::WriteAwaiter{
@@ -211,6 +224,7 @@ class Stream : public Reader<Request>, public Writer<Reply> {
  public:
   explicit Stream(detail::StreamState* state) : Reader<Request>(state), Writer<Reply>(state) {}
   using Reader<Request>::context;
+  using Reader<Request>::on_cancel;
 };
 
 }  // namespace imctl

@@ -18,7 +18,7 @@
 namespace imctl {
 
 struct CallOptions {
-  // On whose behalf; absent: the module acts as itself, towards services in its `requires` only.
+  // On whose behalf; absent: the module acts as itself, towards services in its manifest's `needs` only.
   const Context* parent = nullptr;
   std::chrono::nanoseconds timeout{0};  // 0: the parent's deadline only
   bool dry_run = false;

@@ -290,7 +290,7 @@ typedef struct imctl_client_options {
   uint32_t struct_size;
   uint32_t flags;     /* enum imctl_context_flag, added to the parent's */
   imctl_call *parent; /* on whose behalf: principal, id, deadline, flags are inherited, its cancel too.
-                         NULL: the module as itself, only towards services in its `requires` */
+                         NULL: the module as itself, only towards services in its manifest's `needs` */
   int64_t timeout;    /* nanoseconds from now; 0: the parent's deadline only */
 } imctl_client_options;
 

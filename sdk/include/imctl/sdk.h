@@ -2,6 +2,7 @@
 #ifndef IMCTL_SDK_H
 #define IMCTL_SDK_H
 
+#include "imctl/event.h"    // IWYU pragma: export
 #include "imctl/service.h"  // IWYU pragma: export
 
 #endif  // IMCTL_SDK_H

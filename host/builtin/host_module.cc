@@ -1,0 +1,151 @@
+#include <memory>
+#include <string>
+
+#include "builtin/builtin.h"
+#include "builtin/reflection.h"
+#include "core/host.h"
+#include "core/host_tables.h"
+#include "grpc/health/v1/health.pb.h"
+#include "grpc/reflection/v1/reflection.pb.h"
+#include "grpc/reflection/v1alpha/reflection.pb.h"
+#include "imctl/host/v1/host.pb.h"
+#include "imctl/sdk.h"
+
+extern "C" const char imctl_manifest_begin[];
+extern "C" const char imctl_manifest_end[];
+
+namespace imctl::host {
+namespace {
+
+namespace v1 = imctl::host::v1;
+namespace health = grpc::health::v1;
+
+class HostModule : public Module {
+ public:
+  explicit HostModule(const imctl::Host& handle)
+      : Module(handle), host_(*const_cast<host::Host*>(handle.table<host::Host>(kBuiltinTable.data()))) {
+    serve("/imctl.host.v1.Modules/List", &HostModule::list_modules);
+    serve("/imctl.host.v1.Catalog/Get", &HostModule::get_catalog);
+    serve("/imctl.host.v1.Metrics/List", &HostModule::list_metrics);
+    serve("/grpc.health.v1.Health/Check", &HostModule::check_health);
+    serve("/grpc.health.v1.Health/Watch", &HostModule::watch_health);
+    serve("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", &HostModule::reflect);
+    serve("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", &HostModule::reflect_alpha);
+  }
+
+ private:
+  Result<v1::ListModulesResponse> list_modules(const v1::ListModulesRequest&, const Context&) {
+    v1::ListModulesResponse reply;
+    for (const std::shared_ptr<Instance>& instance : host_.modules()) {
+      v1::ModuleInfo* info = reply.add_modules();
+      const Manifest& manifest = instance->manifest();
+      info->set_name(manifest.name());
+      info->set_version(manifest.version());
+      info->set_description(manifest.description());
+      info->set_state(to_string(instance->state()));
+      info->set_file(instance->file().path);
+      for (const std::string& service : manifest.serves()) info->add_services(service);
+    }
+    return reply;
+  }
+
+  Result<v1::GetCatalogResponse> get_catalog(const v1::GetCatalogRequest& request, const Context&) {
+    v1::GetCatalogResponse reply;
+    reply.set_digest(host_.catalog_digest());
+    reply.set_version(IMCTL_VERSION);
+    if (request.known_digest() == host_.catalog_digest()) return reply;
+    for (const std::shared_ptr<Instance>& instance : host_.modules()) {
+      reply.add_manifests(instance->file().manifest_bytes);
+    }
+    return reply;
+  }
+
+  Result<v1::ListMetricsResponse> list_metrics(const v1::ListMetricsRequest& request, const Context&) {
+    v1::ListMetricsResponse reply;
+    auto add = [&](const std::string& name, const std::string& labels, const char* kind, double value,
+                   const std::string& help) -> v1::Metric* {
+      if (name.compare(0, request.prefix().size(), request.prefix()) != 0) return nullptr;
+      v1::Metric* metric = reply.add_metrics();
+      metric->set_name(name);
+      metric->set_labels(labels);
+      metric->set_kind(kind);
+      metric->set_value(value);
+      metric->set_help(help);
+      return metric;
+    };
+    for (const MethodSlot* slot : host_.methods().all()) {
+      std::string method = "method=\"" + slot->name() + "\"";
+      for (size_t code = 0; code < MethodSlot::kCodes; ++code) {
+        if (slot->ended(code) == 0) continue;
+        add("imctl_calls_total", method + ",code=\"" + std::to_string(code) + "\"", "counter",
+            static_cast<double>(slot->ended(code)), "Calls that ended, by method and gRPC status code");
+      }
+      if (slot->seconds() > 0) {
+        add("imctl_call_seconds_total", method, "counter", slot->seconds(), "Time in calls that ended");
+      }
+    }
+    add("imctl_in_flight_bytes", "", "gauge", static_cast<double>(host_.in_flight()),
+        "Bytes of requests in work");
+    for (const host::Metric* known : host_.metrics().all()) {
+      static constexpr const char* kKinds[] = {"counter", "gauge", "histogram"};
+      v1::Metric* metric = add(known->name(), known->labels(), kKinds[known->kind()], known->value(), known->help());
+      if (metric == nullptr || known->kind() != IMCTL_HISTOGRAM) continue;
+      metric->set_count(known->count());
+      for (size_t i = 0; i < host::Metric::kBounds.size(); ++i) {
+        metric->add_bounds(host::Metric::kBounds[i]);
+        metric->add_buckets(known->bucket(i));
+      }
+    }
+    return reply;
+  }
+
+  Result<health::HealthCheckResponse> check_health(const health::HealthCheckRequest& request,
+                                                   const Context&) {
+    std::optional<bool> serving = host_.health().get(request.service());
+    if (!serving) return Status(IMCTL_NOT_FOUND, "no module serves " + request.service());
+    health::HealthCheckResponse reply;
+    reply.set_status(*serving ? health::HealthCheckResponse::SERVING
+                              : health::HealthCheckResponse::NOT_SERVING);
+    return reply;
+  }
+
+  // Tells the state at once and then each change.
+  Task<Status> watch_health(const health::HealthCheckRequest& request,
+                            Writer<health::HealthCheckResponse>& writer) {
+    auto changed = std::make_shared<Event>();
+    writer.on_cancel([changed](imctl_code) { changed->set(); });
+    uint64_t watch = host_.health().watch([changed] { changed->set(); });
+    int told = -1;
+    while (!writer.context().cancelled()) {
+      std::optional<bool> serving = host_.health().get(request.service());
+      health::HealthCheckResponse reply;
+      reply.set_status(!serving   ? health::HealthCheckResponse::SERVICE_UNKNOWN
+                       : *serving ? health::HealthCheckResponse::SERVING
+                                  : health::HealthCheckResponse::NOT_SERVING);
+      if (reply.status() != told && !co_await writer.write(reply)) break;
+      told = reply.status();
+      co_await *changed;
+    }
+    host_.health().unwatch(watch);
+    co_return Status(IMCTL_CANCELLED, "the watch ended");
+  }
+
+  Task<Status> reflect(Stream<grpc::reflection::v1::ServerReflectionRequest,
+                              grpc::reflection::v1::ServerReflectionResponse>& stream) {
+    return answer_reflection(host_, stream);
+  }
+  Task<Status> reflect_alpha(Stream<grpc::reflection::v1alpha::ServerReflectionRequest,
+                                    grpc::reflection::v1alpha::ServerReflectionResponse>& stream) {
+    return answer_reflection(host_, stream);
+  }
+
+  host::Host& host_;
+};
+
+}  // namespace
+
+std::string builtin_manifest() { return {imctl_manifest_begin, imctl_manifest_end}; }
+
+const imctl_module* builtin_module() { return &imctl::detail::ModuleEntry<HostModule>::kModule; }
+
+}  // namespace imctl::host

@@ -1,0 +1,110 @@
+#include "cli/catalog.h"
+
+#include <algorithm>
+#include <set>
+
+#include "cli/text.h"
+
+namespace imctl::host::cli {
+
+std::string VerbEntry::words() const { return join(path, " "); }
+
+Result<Catalog> Catalog::make(const std::vector<std::string>& manifests) {
+  Catalog catalog;
+  catalog.modules_.resize(manifests.size());
+  for (size_t i = 0; i < manifests.size(); ++i) {
+    if (!catalog.modules_[i].manifest.ParseFromString(manifests[i])) {
+      return Status(IMCTL_DATA_LOSS, "the host's catalog holds a manifest that is none: is it of "
+                                     "another version than this program?");
+    }
+    catalog.add_verbs(i);
+  }
+  std::stable_sort(catalog.verbs_.begin(), catalog.verbs_.end(),
+                   [](const VerbEntry& a, const VerbEntry& b) { return a.path < b.path; });
+  for (size_t i = 1; i < catalog.verbs_.size(); ++i) {
+    VerbEntry& first = catalog.verbs_[i - 1];
+    VerbEntry& second = catalog.verbs_[i];
+    if (first.path != second.path) continue;
+    first.clash = catalog.modules_[second.module].manifest.name();
+    second.clash = catalog.modules_[first.module].manifest.name();
+  }
+  return catalog;
+}
+
+void Catalog::add_verbs(size_t module) {
+  const imctl::Manifest& manifest = modules_[module].manifest;
+  std::set<std::string> served(manifest.serves().begin(), manifest.serves().end());
+  std::set<std::string> seen;
+  for (const google::protobuf::FileDescriptorProto& file : manifest.file()) {
+    if (!seen.insert(file.name()).second) continue;
+    for (const google::protobuf::ServiceDescriptorProto& service : file.service()) {
+      std::string name = file.package().empty() ? service.name() : file.package() + "." + service.name();
+      if (!served.contains(name)) continue;
+      for (const google::protobuf::MethodDescriptorProto& method : service.method()) {
+        if (!method.options().HasExtension(imctl::verb)) continue;
+        VerbEntry entry;
+        entry.verb = method.options().GetExtension(imctl::verb);
+        entry.path = split_words(entry.verb.path());
+        entry.service = name;
+        entry.method = method.name();
+        entry.module = module;
+        if (!entry.path.empty()) verbs_.push_back(std::move(entry));
+      }
+    }
+  }
+}
+
+const VerbEntry* Catalog::find(const std::vector<std::string>& words) const {
+  const VerbEntry* best = nullptr;
+  for (const VerbEntry& verb : verbs_) {
+    if (verb.path.size() > words.size() ||
+        !std::equal(verb.path.begin(), verb.path.end(), words.begin())) {
+      continue;
+    }
+    if (best == nullptr || verb.path.size() > best->path.size()) best = &verb;
+  }
+  return best;
+}
+
+Result<const google::protobuf::MethodDescriptor*> Catalog::method(const VerbEntry& verb) {
+  if (!verb.clash.empty()) {
+    return Status(IMCTL_FAILED_PRECONDITION,
+                  "both modules `" + modules_[verb.module].manifest.name() + "` and `" + verb.clash +
+                      "` bring this verb: leave one of them out of host.modules");
+  }
+  return describe(verb);
+}
+
+Result<const google::protobuf::MethodDescriptor*> Catalog::describe(const VerbEntry& verb) {
+  Module& module = modules_[verb.module];
+  if (module.descriptors == nullptr) {
+    Result<std::shared_ptr<Descriptors>> made = Descriptors::make(module.manifest);
+    if (!made.ok()) {
+      return Status(made.status().code(),
+                    "module `" + module.manifest.name() + "`: " + made.status().message());
+    }
+    module.descriptors = *made;
+  }
+  const google::protobuf::ServiceDescriptor* service = module.descriptors->service(verb.service);
+  const google::protobuf::MethodDescriptor* method =
+      service == nullptr ? nullptr : service->FindMethodByName(verb.method);
+  if (method == nullptr) {
+    return Status(IMCTL_DATA_LOSS, "module `" + module.manifest.name() + "`: its descriptors lack " +
+                                       verb.service + "/" + verb.method);
+  }
+  return method;
+}
+
+std::string summary(const std::string& comment) {
+  std::string line;
+  for (size_t i = 0; i < comment.size(); ++i) {
+    bool end = comment[i] == '.' && (i + 1 == comment.size() || comment[i + 1] == ' ' ||
+                                     comment[i + 1] == '\n');
+    bool paragraph = comment.compare(i, 2, "\n\n") == 0;
+    if (end || paragraph) break;
+    line += comment[i] == '\n' ? ' ' : comment[i];
+  }
+  return line;
+}
+
+}  // namespace imctl::host::cli

@@ -1,0 +1,82 @@
+// What commands there are: the verbs of the loaded modules, from their manifests.
+#ifndef IMCTL_HOST_CLI_CATALOG_H
+#define IMCTL_HOST_CLI_CATALOG_H
+
+#include <google/protobuf/descriptor.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/descriptors.h"
+#include "imctl/manifest.pb.h"
+#include "imctl/options.pb.h"
+#include "imctl/status.h"
+
+namespace imctl::host::cli {
+
+struct VerbEntry {
+  std::vector<std::string> path;  // "message", "put"
+  imctl::Verb verb;
+  std::string service;            // full name
+  std::string method;             // name within it
+  size_t module = 0;
+  // Another module has the same path: neither is called.
+  std::string clash;
+
+  std::string words() const;      // "message put"
+};
+
+class Catalog {
+ public:
+  // `manifests`: serialized imctl.Manifest, one a module. The descriptors are not looked at further
+  // than it takes to find the verbs, so this is cheap.
+  static Result<Catalog> make(const std::vector<std::string>& manifests);
+
+  // Sorted by path.
+  const std::vector<VerbEntry>& verbs() const { return verbs_; }
+
+  // The verb whose path is the longest that `words` starts with, or nullptr.
+  const VerbEntry* find(const std::vector<std::string>& words) const;
+
+  // The method behind a verb; builds the module's descriptors on first use. The result lives as long
+  // as the catalog. A clash is FAILED_PRECONDITION and names both modules.
+  Result<const google::protobuf::MethodDescriptor*> method(const VerbEntry& verb);
+  // The same for help: a clash does not matter.
+  Result<const google::protobuf::MethodDescriptor*> describe(const VerbEntry& verb);
+
+ private:
+  struct Module {
+    imctl::Manifest manifest;
+    std::shared_ptr<Descriptors> descriptors;
+  };
+  void add_verbs(size_t module);
+
+  std::vector<Module> modules_;
+  std::vector<VerbEntry> verbs_;
+};
+
+// The comment before a method, field or service in its .proto, without the comment signs; empty if
+// there is none.
+template <class D>
+std::string comment_of(const D* descriptor) {
+  google::protobuf::SourceLocation location;
+  if (!descriptor->GetSourceLocation(&location)) return {};
+  const std::string& raw =
+      location.leading_comments.empty() ? location.trailing_comments : location.leading_comments;
+  std::string text;
+  bool line_start = true;
+  for (char c : raw) {
+    if (!(line_start && c == ' ')) text += c;
+    line_start = c == '\n';
+  }
+  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
+  return text;
+}
+
+// The first sentence of a comment, on one line.
+std::string summary(const std::string& comment);
+
+}  // namespace imctl::host::cli
+
+#endif  // IMCTL_HOST_CLI_CATALOG_H

@@ -1,0 +1,129 @@
+#include "cli/catalog_source.h"
+
+#include <google/protobuf/unknown_field_set.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <system_error>
+
+#include "cli/text.h"
+
+namespace imctl::host::cli {
+namespace {
+
+constexpr int kDigest = 1;     // of GetCatalogResponse
+constexpr int kManifests = 2;
+constexpr int kVersion = 3;
+constexpr int kKnownDigest = 1;  // of GetCatalogRequest
+
+// Readable, and different for every address: FNV-1a.
+std::string file_name(const std::string& address) {
+  uint64_t hash = 14695981039346656037ULL;
+  std::string name;
+  for (char c : address) {
+    hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211ULL;
+    bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.';
+    name += plain ? c : '_';
+  }
+  if (name.size() > 60) name.erase(0, name.size() - 60);
+  return "catalog-" + name + "-" + std::to_string(hash) + ".pb";
+}
+
+}  // namespace
+
+std::optional<CatalogReply> CatalogReply::parse(const std::string& bytes) {
+  google::protobuf::UnknownFieldSet fields;
+  if (!fields.ParseFromString(bytes)) return std::nullopt;
+  CatalogReply reply;
+  for (int i = 0; i < fields.field_count(); ++i) {
+    const google::protobuf::UnknownField& field = fields.field(i);
+    if (field.type() != google::protobuf::UnknownField::TYPE_LENGTH_DELIMITED) continue;
+    if (field.number() == kDigest) reply.digest = field.length_delimited();
+    if (field.number() == kManifests) reply.manifests.push_back(field.length_delimited());
+    if (field.number() == kVersion) reply.version = field.length_delimited();
+  }
+  return reply;
+}
+
+std::string CatalogReply::serialize() const {
+  google::protobuf::UnknownFieldSet fields;
+  fields.AddLengthDelimited(kDigest, digest);
+  for (const std::string& manifest : manifests) fields.AddLengthDelimited(kManifests, manifest);
+  fields.AddLengthDelimited(kVersion, version);
+  std::string bytes;
+  (void)fields.SerializeToString(&bytes);
+  return bytes;
+}
+
+CatalogCache::CatalogCache(const std::string& address) {
+  std::string base = env("XDG_CACHE_HOME");
+  if (base.empty() || base.front() != '/') {
+    std::string home = env("HOME");
+    if (home.empty()) return;
+    base = home + "/.cache";
+  }
+  folder_ = base + "/imctl";
+  file_ = folder_ + "/" + file_name(address);
+}
+
+std::optional<CatalogReply> CatalogCache::load() const {
+  if (file_.empty()) return std::nullopt;
+  std::ifstream in(file_, std::ios::binary);
+  if (!in) return std::nullopt;
+  std::string bytes((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  std::optional<CatalogReply> reply = CatalogReply::parse(bytes);
+  if (reply && (reply->digest.empty() || reply->manifests.empty())) return std::nullopt;
+  return reply;
+}
+
+void CatalogCache::store(const CatalogReply& reply) const {
+  if (file_.empty()) return;
+  std::error_code error;
+  std::filesystem::create_directories(folder_, error);
+  std::string temporary = file_ + ".XXXXXX";
+  int fd = ::mkstemp(temporary.data());
+  if (fd < 0) return;
+  std::string bytes = reply.serialize();
+  bool whole = ::write(fd, bytes.data(), bytes.size()) == static_cast<ssize_t>(bytes.size());
+  whole = ::close(fd) == 0 && whole;
+  if (whole) std::filesystem::rename(temporary, file_, error);
+  if (!whole || error) std::filesystem::remove(temporary, error);
+}
+
+Result<CatalogReply> fetch_catalog(Transport& transport, const CatalogCache* cache,
+                                   std::chrono::nanoseconds timeout) {
+  std::optional<CatalogReply> known;
+  if (cache != nullptr) known = cache->load();
+  google::protobuf::UnknownFieldSet request;
+  if (known) request.AddLengthDelimited(kKnownDigest, known->digest);
+  std::string request_bytes;
+  (void)request.SerializeToString(&request_bytes);
+
+  std::optional<CatalogReply> reply;
+  CallRequest call;
+  call.method = "/imctl.host.v1.Catalog/Get";
+  call.timeout = timeout;
+  Status status = transport.call(
+      call, [&] { return std::optional<std::string>(request_bytes); },
+      [&](const std::string& bytes) {
+        reply = CatalogReply::parse(bytes);
+        return true;
+      });
+  if (status.code() == IMCTL_UNIMPLEMENTED) {
+    return Status(IMCTL_UNIMPLEMENTED, "what answers at " + transport.where() +
+                                           " is not an imctl host: it serves no imctl.host.v1.Catalog");
+  }
+  if (!status.ok()) return status;
+  if (!reply) {
+    return Status(IMCTL_DATA_LOSS, "the catalog of the host at " + transport.where() + " cannot be read");
+  }
+  if (known && reply->manifests.empty() && reply->digest == known->digest) return *known;
+  if (cache != nullptr) cache->store(*reply);
+  return *reply;
+}
+
+}  // namespace imctl::host::cli

@@ -1,0 +1,102 @@
+#include "cli/request_source.h"
+
+#include <google/protobuf/util/json_util.h>
+#include <unistd.h>
+
+#include <utility>
+
+#include "cli/field_value.h"
+#include "cli/text.h"
+#include "cli/yaml_input.h"
+
+namespace imctl::host::cli {
+
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+
+RequestSource::RequestSource(const google::protobuf::MethodDescriptor* method,
+                             const Arguments& arguments, Given given,
+                             google::protobuf::MessageFactory* factory, int stdin_fd)
+    : method_(method), arguments_(arguments), given_(std::move(given)), factory_(factory) {
+  if (given_.file == "-") {
+    documents_ = std::make_unique<DocumentReader>(stdin_fd, "standard input");
+  } else if (!given_.file.empty()) {
+    documents_ = std::make_unique<DocumentReader>(given_.file);
+  } else if (method->client_streaming()) {
+    for (int i = 0; i < method->input_type()->field_count(); ++i) {
+      if (is_lines(method->input_type()->field(i))) line_field_ = method->input_type()->field(i);
+    }
+    if (line_field_ != nullptr) {
+      lines_ = std::make_unique<DocumentReader>(stdin_fd, "standard input");
+    }
+  }
+}
+
+bool RequestSource::says_nothing() const {
+  return documents_ == nullptr && lines_ == nullptr && given_.values.empty() &&
+         method_->input_type()->field_count() > 0;
+}
+
+Result<std::optional<std::string>> RequestSource::next() {
+  if (documents_ != nullptr) return from_document();
+  if (lines_ != nullptr) return from_line();
+  if (count_++ > 0) return std::optional<std::string>();
+  std::unique_ptr<Message> message(factory_->GetPrototype(method_->input_type())->New());
+  return finish(message.get());
+}
+
+Result<std::optional<std::string>> RequestSource::from_document() {
+  Result<std::optional<Document>> document = documents_->next();
+  if (!document.ok()) return document.status();
+  if (!*document) {
+    if (count_ == 0) {
+      return Status(IMCTL_INVALID_ARGUMENT, documents_->name() + ": there is no request in it");
+    }
+    return std::optional<std::string>();
+  }
+  ++count_;
+  std::string json = std::move((*document)->text);
+  if ((*document)->yaml) {
+    Result<std::string> converted = yaml_to_json(json, method_->input_type(), (*document)->line);
+    if (!converted.ok()) {
+      return Status(IMCTL_INVALID_ARGUMENT,
+                    documents_->name() + ":" + converted.status().message());
+    }
+    json = std::move(*converted);
+    if (json.empty()) json = "{}";
+  }
+  std::unique_ptr<Message> message(factory_->GetPrototype(method_->input_type())->New());
+  auto status = google::protobuf::util::JsonStringToMessage(json, message.get());
+  if (!status.ok()) {
+    return Status(IMCTL_INVALID_ARGUMENT,
+                  documents_->name() + ":" + std::to_string((*document)->line) + ": not a " +
+                      method_->input_type()->full_name() + ": " +
+                      clean_line(std::string(status.message())));
+  }
+  return finish(message.get());
+}
+
+Result<std::optional<std::string>> RequestSource::from_line() {
+  Result<std::optional<std::string>> line = lines_->next_line();
+  if (!line.ok()) return line.status();
+  if (!*line) return std::optional<std::string>();
+  ++count_;
+  std::unique_ptr<Message> message(factory_->GetPrototype(method_->input_type())->New());
+  Status status = set_field(message.get(), line_field_, **line);
+  if (!status.ok()) {
+    return Status(status.code(), "line " + std::to_string(count_) + " of standard input: " + status.message());
+  }
+  return finish(message.get());
+}
+
+Result<std::optional<std::string>> RequestSource::finish(Message* message) {
+  Status status = arguments_.apply(given_, message);
+  if (!status.ok()) return status;
+  std::string bytes;
+  if (!message->SerializeToString(&bytes)) {
+    return Status(IMCTL_INVALID_ARGUMENT, "the request is larger than 2 GiB or lacks a required field");
+  }
+  return std::optional<std::string>(std::move(bytes));
+}
+
+}  // namespace imctl::host::cli

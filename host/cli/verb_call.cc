@@ -1,0 +1,119 @@
+#include "cli/verb_call.h"
+
+#include <mutex>
+#include <utility>
+
+namespace imctl::host::cli {
+
+struct VerbCall::Requests {
+  Requests(const google::protobuf::MethodDescriptor* method, const imctl::Verb& verb)
+      : arguments(method->input_type(), verb) {}
+
+  Arguments arguments;
+  google::protobuf::DynamicMessageFactory factory;
+  std::unique_ptr<RequestSource> source;
+
+  std::mutex mutex;
+  bool over = false;  // the call is: what the transport was may be gone
+  Status error;       // why the source ended early
+};
+
+VerbCall::VerbCall(const google::protobuf::MethodDescriptor* method, const imctl::Verb& verb,
+                   const Flags& flags, Terminal terminal)
+    : method_(method),
+      verb_(verb),
+      flags_(flags),
+      terminal_(terminal),
+      requests_(std::make_shared<Requests>(method, verb)),
+      printer_(method->output_type(), verb, flags.output, flags.headers, terminal.width,
+               terminal.out) {}
+
+Status VerbCall::prepare(const std::vector<std::string>& tokens) {
+  Result<Given> given = requests_->arguments.parse(tokens);
+  if (!given.ok()) return given.status();
+  Status status = requests_->arguments.read_secrets(&*given);
+  if (!status.ok()) return status;
+  requests_->source = std::make_unique<RequestSource>(method_, requests_->arguments, std::move(*given),
+                                                      &requests_->factory, terminal_.in);
+  bool reads_only = method_->options().idempotency_level() ==
+                    google::protobuf::MethodOptions::NO_SIDE_EFFECTS;
+  if (requests_->source->says_nothing() && !reads_only) {
+    bool places = verb_.positional_size() > 0;
+    return {IMCTL_INVALID_ARGUMENT,
+            std::string("there is nothing to do: ") +
+                (places ? "name it" : "give the request with flags") + " or with -f FILE (-f - for standard input)"};
+  }
+  return {};
+}
+
+VerbOutcome VerbCall::run(Transport& transport, InterruptWatch& interrupt) {
+  if (method_->client_streaming()) return run_stream(transport, interrupt);
+  VerbOutcome outcome;
+  while (true) {
+    Result<std::optional<std::string>> request = requests_->source->next();
+    if (!request.ok()) {
+      outcome.status = request.status();
+      outcome.usage = outcome.done == 0;
+      return outcome;
+    }
+    if (!*request) break;
+    outcome.status = call(transport, interrupt, [&] { return std::exchange(*request, std::nullopt); });
+    if (!outcome.status.ok()) return outcome;
+    ++outcome.done;
+  }
+  outcome.found_none = printer_.found_none();
+  return outcome;
+}
+
+VerbOutcome VerbCall::run_stream(Transport& transport, InterruptWatch& interrupt) {
+  VerbOutcome outcome;
+  outcome.status = call(transport, interrupt,
+                        [requests = requests_, way = &transport]() -> std::optional<std::string> {
+                          Result<std::optional<std::string>> request = requests->source->next();
+                          if (request.ok()) return std::move(*request);
+                          // A stream that was cut short must not look complete to the host.
+                          std::lock_guard<std::mutex> lock(requests->mutex);
+                          if (requests->over) return std::nullopt;
+                          requests->error = request.status();
+                          way->cancel();
+                          return std::nullopt;
+                        });
+  std::lock_guard<std::mutex> lock(requests_->mutex);
+  requests_->over = true;
+  if (!requests_->error.ok()) {
+    outcome.status = requests_->error;
+    outcome.usage = true;
+  }
+  outcome.found_none = outcome.status.ok() && printer_.found_none();
+  return outcome;
+}
+
+Status VerbCall::call(Transport& transport, InterruptWatch& interrupt,
+                      const std::function<std::optional<std::string>()>& next_request) {
+  CallRequest request;
+  request.method = "/" + method_->service()->full_name() + "/" + method_->name();
+  request.client_streams = method_->client_streaming();
+  request.server_streams = method_->server_streaming();
+  request.dry_run = flags_.dry_run;
+  request.timeout = flags_.timeout;
+  interrupt.set_call(&transport);
+  Status status = transport.call(request, next_request,
+                                 [this](const std::string& bytes) { return print(bytes); });
+  interrupt.set_call(nullptr);
+  if (bad_reply_) {
+    return {IMCTL_DATA_LOSS, "the reply is not a valid " + method_->output_type()->full_name()};
+  }
+  // Nobody reads what is printed any more, so the call was ended from here.
+  if (!terminal_.out) return {};
+  return status;
+}
+
+bool VerbCall::print(const std::string& bytes) {
+  std::unique_ptr<google::protobuf::Message> reply(
+      replies_.GetPrototype(method_->output_type())->New());
+  bad_reply_ = !reply->ParseFromString(bytes);
+  if (!bad_reply_) printer_.print(*reply);
+  return !bad_reply_ && terminal_.out.good();
+}
+
+}  // namespace imctl::host::cli

@@ -1,0 +1,58 @@
+// One verb being carried out: requests out, replies printed.
+#ifndef IMCTL_HOST_CLI_VERB_CALL_H
+#define IMCTL_HOST_CLI_VERB_CALL_H
+
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/dynamic_message.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cli/app.h"
+#include "cli/arguments.h"
+#include "cli/printer.h"
+#include "cli/request_source.h"
+
+namespace imctl::host::cli {
+
+struct VerbOutcome {
+  Status status;
+  bool usage = false;       // the error is the request's, found here
+  size_t done = 0;          // calls that went well before the one that did not
+  bool found_none = false;  // it was to list something, and there was nothing
+};
+
+class VerbCall {
+ public:
+  VerbCall(const google::protobuf::MethodDescriptor* method, const imctl::Verb& verb,
+           const Flags& flags, Terminal terminal);
+
+  // Reads the command line. Errors are of usage.
+  Status prepare(const std::vector<std::string>& tokens);
+
+  // A method that takes one request is called once for every document of -f, until one call fails.
+  VerbOutcome run(Transport& transport, InterruptWatch& interrupt);
+
+ private:
+  // What outlives the call if standard input is still being waited for.
+  struct Requests;
+
+  VerbOutcome run_stream(Transport& transport, InterruptWatch& interrupt);
+  Status call(Transport& transport, InterruptWatch& interrupt,
+              const std::function<std::optional<std::string>()>& next_request);
+  bool print(const std::string& bytes);
+
+  const google::protobuf::MethodDescriptor* method_;
+  const imctl::Verb& verb_;
+  const Flags& flags_;
+  Terminal terminal_;
+  std::shared_ptr<Requests> requests_;
+  google::protobuf::DynamicMessageFactory replies_;
+  Printer printer_;
+  bool bad_reply_ = false;
+};
+
+}  // namespace imctl::host::cli
+
+#endif  // IMCTL_HOST_CLI_VERB_CALL_H

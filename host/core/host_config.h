@@ -1,0 +1,49 @@
+// The host's own settings, typed.
+#ifndef IMCTL_HOST_CORE_HOST_CONFIG_H
+#define IMCTL_HOST_CORE_HOST_CONFIG_H
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "core/descriptors.h"
+#include "core/instance.h"
+#include "core/settings.h"
+#include "imctl/module.h"
+#include "imctl/status.h"
+
+namespace imctl::host {
+
+// Section [host] as it is in force.
+struct HostConfig {
+  std::vector<std::string> listen;  // HOST:PORT
+  std::string socket;               // empty: none
+  std::string data;
+  std::string domain;
+  bool auth_none = false;
+  std::vector<std::string> modules;
+  std::vector<std::string> module_path;
+  imctl_log_level log_level = IMCTL_LOG_INFO;
+  size_t max_request = 0;
+  int64_t max_in_flight = 0;
+  std::chrono::nanoseconds stop_timeout{};
+  uint32_t max_depth = 0;
+};
+
+using Environment = std::map<std::string, std::string>;
+
+// $XDG_DATA_HOME/imctl, ~/.local/share/imctl.
+std::string default_data_dir(const Environment& environment);
+
+// Section [host]; `builtin` has its message. Errors say which setting, why, and what to do.
+Result<HostConfig> read_host_config(SettingsSources& sources, const Descriptors& builtin,
+                                    const Environment& environment);
+
+// What every module's section has, from an imctl.host.v1.ModuleConfig.
+InstanceLimits read_module_limits(const google::protobuf::Message& config, const Manifest& manifest);
+
+}  // namespace imctl::host
+
+#endif  // IMCTL_HOST_CORE_HOST_CONFIG_H

@@ -1,0 +1,58 @@
+#include "core/method_table.h"
+
+#include <google/protobuf/descriptor.h>
+
+namespace imctl::host {
+
+MethodInfo MethodInfo::of(const google::protobuf::MethodDescriptor& descriptor) {
+  const google::protobuf::MethodOptions& options = descriptor.options();
+  const Rules& rules = options.GetExtension(imctl::rules);
+  MethodInfo info;
+  info.service = descriptor.service()->full_name();
+  info.name = "/" + info.service + "/" + descriptor.name();
+  info.client_streams = descriptor.client_streaming();
+  info.server_streams = descriptor.server_streaming();
+  info.blocking = rules.blocking();
+  info.dry_run = rules.dry_run() ||
+                 options.idempotency_level() == google::protobuf::MethodOptions::NO_SIDE_EFFECTS;
+  info.access = rules.access();
+  info.descriptor = &descriptor;
+  return info;
+}
+
+std::string_view MethodSlot::service() const {
+  std::string_view name = name_;
+  if (!name.empty() && name.front() == '/') name.remove_prefix(1);
+  return name.substr(0, name.find('/'));
+}
+
+void MethodSlot::count(int32_t code, int64_t nanoseconds) {
+  auto index = static_cast<size_t>(code);
+  if (index >= kCodes) index = IMCTL_UNKNOWN;
+  ended_[index].fetch_add(1, std::memory_order_relaxed);
+  nanoseconds_.fetch_add(static_cast<uint64_t>(nanoseconds), std::memory_order_relaxed);
+}
+
+MethodSlot* MethodTable::slot(std::string_view name) {
+  if (MethodSlot* found = find(name)) return found;
+  std::unique_lock lock(mutex_);
+  auto [at, made] = slots_.try_emplace(std::string(name), nullptr);
+  if (made) at->second = std::make_unique<MethodSlot>(std::string(name));
+  return at->second.get();
+}
+
+MethodSlot* MethodTable::find(std::string_view name) const {
+  std::shared_lock lock(mutex_);
+  auto at = slots_.find(name);
+  return at == slots_.end() ? nullptr : at->second.get();
+}
+
+std::vector<MethodSlot*> MethodTable::all() const {
+  std::shared_lock lock(mutex_);
+  std::vector<MethodSlot*> all;
+  all.reserve(slots_.size());
+  for (const auto& [name, slot] : slots_) all.push_back(slot.get());
+  return all;
+}
+
+}  // namespace imctl::host

@@ -1,0 +1,59 @@
+// A module's own bounded pool of threads, for work that may block. Threads start when there is work.
+#ifndef IMCTL_HOST_CORE_POOL_H
+#define IMCTL_HOST_CORE_POOL_H
+
+#include <condition_variable>
+#include <cstddef>
+#include <deque>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace imctl::host {
+
+class Pool {
+ public:
+  struct Limits {
+    size_t threads = 4;
+    size_t queue = 1024;              // pieces of work that wait
+    size_t queue_bytes = 64u << 20;   // of what they say they hold
+  };
+
+  Pool(std::string name, Limits limits) : name_(std::move(name)), limits_(limits) {}
+  Pool(const Pool&) = delete;
+  Pool& operator=(const Pool&) = delete;
+  ~Pool() { stop(); }
+
+  // Runs work(user) on one of the threads. False if the queue is full or the pool was stopped. `bytes`:
+  // what the work holds on to while it waits.
+  bool post(void (*work)(void* user), void* user, size_t bytes = 0);
+
+  // Is the calling thread one of this pool's?
+  bool on_thread() const;
+
+  // Runs what was accepted, then joins. Not from a thread of its own.
+  void stop();
+
+ private:
+  struct Work {
+    void (*run)(void*);
+    void* user;
+    size_t bytes;
+  };
+  void work_loop();
+
+  const std::string name_;
+  const Limits limits_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<Work> queue_;
+  size_t queue_bytes_ = 0;
+  size_t idle_ = 0;
+  bool stopped_ = false;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace imctl::host
+
+#endif  // IMCTL_HOST_CORE_POOL_H

@@ -1,0 +1,90 @@
+#include "grpc/exchange.h"
+
+#include <grpcpp/support/slice.h>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <vector>
+
+#include "core/host.h"
+
+namespace imctl::host {
+namespace {
+
+// Below this, copying is cheaper than counting references to somebody else's memory.
+constexpr size_t kCopyLimit = 4096;
+// gRPC peers take 8 KiB of metadata in all.
+constexpr size_t kMessageLimit = 4000;
+constexpr size_t kCallIdLimit = 64;
+
+std::string_view view(grpc::string_ref text) { return {text.data(), text.size()}; }
+
+bool good_call_id(std::string_view id) {
+  return !id.empty() && id.size() <= kCallIdLimit &&
+         std::all_of(id.begin(), id.end(), [](char c) { return c > ' ' && c < 127; });
+}
+
+}  // namespace
+
+BufferRef from_byte_buffer(grpc::ByteBuffer& bytes) {
+  grpc::Slice slice;
+  if (bytes.TrySingleSlice(&slice).ok()) {
+    if (slice.size() <= kCopyLimit) {
+      return BufferRef::copy_of({reinterpret_cast<const char*>(slice.begin()), slice.size()});
+    }
+  } else if (!bytes.DumpToSingleSlice(&slice).ok()) {
+    return {};
+  }
+  auto* held = new grpc::Slice(std::move(slice));
+  return BufferRef(buffer_wrap(
+      held->begin(), held->size(), [](void* user) { delete static_cast<grpc::Slice*>(user); }, held));
+}
+
+grpc::ByteBuffer to_byte_buffer(BufferRef buffer) {
+  if (!buffer) return {};
+  std::string_view bytes = buffer.view();
+  if (bytes.size() <= kCopyLimit) {
+    grpc::Slice slice(bytes.data(), bytes.size());
+    return {&slice, 1};
+  }
+  imctl_buffer* held = buffer.give();
+  grpc::Slice slice(
+      held->data, held->size, [](void* user) { buffer_release(static_cast<imctl_buffer*>(user)); }, held);
+  return {&slice, 1};
+}
+
+grpc::Status to_grpc(const Status& status) {
+  if (status.ok()) return grpc::Status::OK;
+  return {static_cast<grpc::StatusCode>(status.code()), status.message().substr(0, kMessageLimit),
+          status.details().size() <= kMessageLimit ? status.details() : std::string()};
+}
+
+CallParams call_params(const Host& host, MethodSlot* target, const grpc::CallbackServerContext& context) {
+  CallParams params;
+  params.target = target;
+  // A TCP listener without authentication exists only with auth = none; the socket is the host's own
+  // user's. So whoever is here is an administrator.
+  params.principal_kind = IMCTL_PRINCIPAL_ADMIN;
+  params.principal = host.config().auth_none ? "auth=none" : "unix-socket";
+  auto deadline = context.deadline();
+  if (deadline != std::chrono::system_clock::time_point::max()) {
+    auto left = std::chrono::duration_cast<std::chrono::nanoseconds>(deadline - std::chrono::system_clock::now());
+    params.deadline = monotonic_now() + left.count();
+  }
+  for (const auto& [key_ref, value_ref] : context.client_metadata()) {
+    std::string_view key = view(key_ref);
+    std::string_view value = view(value_ref);
+    if (key == "user-agent" || key.substr(0, 5) == "grpc-") continue;
+    if (key == "imctl-call-id" && good_call_id(value)) params.call_id = value;
+    if (key == "imctl-dry-run" && value == "1") params.flags |= IMCTL_DRY_RUN;
+    params.metadata.emplace_back(key, value);
+  }
+  return params;
+}
+
+void add_trailers(grpc::ServerContextBase& context, const Call& call) {
+  for (const auto& [key, value] : call.trailers()) context.AddTrailingMetadata(key, value);
+}
+
+}  // namespace imctl::host

@@ -1,0 +1,166 @@
+#include "grpc/streaming.h"
+
+#include <mutex>
+#include <optional>
+
+#include "core/call.h"
+#include "core/host.h"
+#include "core/method_table.h"
+#include "grpc/exchange.h"
+
+namespace imctl::host {
+namespace {
+
+// One read and one write of gRPC's are outstanding at most; the next is asked for when the other side took
+// the last, so what waits here is bounded by the call's window and one message each way.
+class StreamReactor final : public ByteReactor, public Caller {
+ public:
+  StreamReactor(Host& host, MethodSlot* target, grpc::CallbackServerContext* context)
+      : host_(host), target_(target), context_(context) {
+    std::shared_ptr<const Route> route = target->route();
+    if (route != nullptr) {
+      client_streams_ = route->served->info.client_streams;
+      server_streams_ = route->served->info.server_streams;
+    }
+  }
+
+  void start() {
+    if (client_streams_) begin(BufferRef());
+    StartRead(&incoming_);
+  }
+
+  void OnReadDone(bool ok) override {
+    if (client_streams_) {
+      if (ok) {
+        call_->caller_write(from_byte_buffer(incoming_));
+      } else {
+        call_->caller_writes_done();
+      }
+      return;
+    }
+    if (ok) {
+      begin(from_byte_buffer(incoming_));
+    } else {
+      Finish(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "the call has no request message"));
+    }
+  }
+
+  void OnWriteDone(bool ok) override {
+    std::optional<Status> finish;
+    {
+      std::lock_guard lock(mutex_);
+      writing_ = false;
+      finish.swap(finish_);
+    }
+    if (finish) {
+      Finish(to_grpc(*finish));
+    } else if (ok) {
+      call_->caller_read();
+    } else {
+      call_->cancel(IMCTL_CANCELLED, "the client went away");
+    }
+  }
+
+  void OnCancel() override {
+    std::lock_guard lock(begin_mutex_);
+    cancelled_ = true;
+    if (call_) call_->cancel(IMCTL_CANCELLED, "the client went away");
+  }
+
+  void OnDone() override { delete this; }
+
+  void on_message(BufferRef message, bool more) override {
+    if (!message) return;  // the end; on_finish follows
+    outgoing_ = to_byte_buffer(std::move(message));
+    {
+      std::lock_guard lock(mutex_);
+      writing_ = true;
+    }
+    grpc::WriteOptions options;
+    // What follows at once goes to the wire with it.
+    if (more) options.set_buffer_hint();
+    StartWrite(&outgoing_, options);
+  }
+
+  void on_written(bool accepted) override {
+    if (accepted) StartRead(&incoming_);
+  }
+
+  void on_finish(const Status& status, BufferRef reply) override {
+    add_trailers(*context_, *call_.get());
+    {
+      std::lock_guard lock(mutex_);
+      if (writing_) {
+        // Only if the call was cancelled: a client that does not read must not hold it up.
+        finish_ = status;
+        context_->TryCancel();
+        return;
+      }
+    }
+    if (status.ok() && !server_streams_) {
+      outgoing_ = to_byte_buffer(std::move(reply));
+      StartWriteAndFinish(&outgoing_, grpc::WriteOptions(), grpc::Status::OK);
+    } else {
+      Finish(to_grpc(status));
+    }
+  }
+
+ private:
+  void begin(BufferRef request) {
+    CallParams params = call_params(host_, target_, *context_);
+    params.request = std::move(request);
+    Call* call = new Call(std::move(params), this);
+    bool cancelled = false;
+    {
+      std::lock_guard lock(begin_mutex_);
+      call_ = CallRef(call);
+      cancelled = cancelled_;
+    }
+    // Answered and held back until the handler has begun, so that reads and writes never race with it.
+    if (server_streams_) call->caller_read();
+    if (cancelled) call->cancel(IMCTL_CANCELLED, "the client went away");
+    host_.dispatcher().start(*call);
+  }
+
+  Host& host_;
+  MethodSlot* const target_;
+  grpc::CallbackServerContext* const context_;
+  bool client_streams_ = false;
+  bool server_streams_ = false;
+  grpc::ByteBuffer incoming_;
+  grpc::ByteBuffer outgoing_;
+  std::mutex begin_mutex_;
+  bool cancelled_ = false;
+  CallRef call_;
+  std::mutex mutex_;
+  bool writing_ = false;
+  std::optional<Status> finish_;
+};
+
+// Ends a call that never became one.
+class Refusal final : public ByteReactor {
+ public:
+  explicit Refusal(const grpc::Status& status) { Finish(status); }
+  void OnDone() override { delete this; }
+};
+
+}  // namespace
+
+ByteReactor* start_stream(Host& host, MethodSlot* target, grpc::CallbackServerContext* context) {
+  auto* reactor = new StreamReactor(host, target, context);
+  reactor->start();
+  return reactor;
+}
+
+ByteReactor* start_by_name(Host& host, const std::string& name, grpc::CallbackServerContext* context) {
+  MethodSlot* target = host.methods().find(name);
+  if (target == nullptr || target->route() == nullptr) {
+    constexpr size_t kNameLimit = 200;
+    return new Refusal(grpc::Status(grpc::StatusCode::UNIMPLEMENTED,
+                                    "no loaded module serves " + name.substr(0, kNameLimit) +
+                                        " (`imctl module list` shows what is served)"));
+  }
+  return start_stream(host, target, context);
+}
+
+}  // namespace imctl::host

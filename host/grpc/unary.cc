@@ -1,0 +1,49 @@
+#include "grpc/unary.h"
+
+#include "core/call.h"
+#include "core/host.h"
+#include "grpc/exchange.h"
+
+namespace imctl::host {
+namespace {
+
+class UnaryReactor final : public grpc::ServerUnaryReactor, public Caller {
+ public:
+  UnaryReactor(grpc::CallbackServerContext* context, grpc::ByteBuffer* reply)
+      : context_(context), reply_(reply) {}
+
+  void start(Host& host, MethodSlot* target, const grpc::ByteBuffer* request) {
+    CallParams params = call_params(host, target, *context_);
+    grpc::ByteBuffer bytes = *request;  // counts a reference
+    params.request = from_byte_buffer(bytes);
+    call_ = CallRef(new Call(std::move(params), this));
+    host.dispatcher().start(*call_.get());
+  }
+
+  void OnCancel() override { call_->cancel(IMCTL_CANCELLED, "the client went away"); }
+  void OnDone() override { delete this; }
+
+  void on_message(BufferRef /*message*/, bool /*more*/) override {}
+  void on_written(bool /*accepted*/) override {}
+  void on_finish(const Status& status, BufferRef reply) override {
+    add_trailers(*context_, *call_.get());
+    if (status.ok()) *reply_ = to_byte_buffer(std::move(reply));
+    Finish(to_grpc(status));  // `this` may be gone
+  }
+
+ private:
+  grpc::CallbackServerContext* const context_;
+  grpc::ByteBuffer* const reply_;
+  CallRef call_;
+};
+
+}  // namespace
+
+grpc::ServerUnaryReactor* start_unary(Host& host, MethodSlot* target, grpc::CallbackServerContext* context,
+                                      const grpc::ByteBuffer* request, grpc::ByteBuffer* reply) {
+  auto* reactor = new UnaryReactor(context, reply);
+  reactor->start(host, target, request);
+  return reactor;
+}
+
+}  // namespace imctl::host
