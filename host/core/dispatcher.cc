@@ -29,7 +29,7 @@ void Dispatcher::start(Call& call) {
     call.refuse(std::move(status));
     return;
   }
-  if (call.params().watch_deadline) call.watch_deadline(&host_->timer());
+  if (call.params().watch_deadline && call.params().deadline != 0) call.watch_deadline(&host_->timer());
   call.serve(route->instance, *route->served);
 }
 

@@ -38,6 +38,15 @@ Status declared_twice(const std::string& section, const std::string& key, const 
 
 }  // namespace
 
+std::string Section::origin(std::string_view key) const {
+  for (const SettingValue& value : values) {
+    if (std::string_view(value.key).substr(value.key.rfind('.') + 1) == key) {
+      return value.source + ": " + value.key;
+    }
+  }
+  return std::string(key);
+}
+
 Result<SettingsSources> SettingsSources::load(
     const std::string& file, const std::vector<std::string>& flags,
     const std::map<std::string, std::string>& environment) {

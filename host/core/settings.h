@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -40,6 +41,10 @@ class Section {
     std::swap(values, other.values);
     return *this;
   }
+
+  // "imctl.conf:12: host.listen": how to begin an error about a value that only its reader can
+  // judge. `key` is without the section.
+  std::string origin(std::string_view key) const;
 
  private:
   friend class SettingsSources;

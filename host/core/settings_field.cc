@@ -203,7 +203,10 @@ Status SettingField::check_text(const std::string& text) const {
     if (!status.ok()) return status;
   }
   if (!serves(text) && !text.empty()) {
-    return bad("has a scheme that is not served here; it must begin with " +
+    std::string scheme = options_.secret() ? "" : std::string(scheme_of(text));
+    return bad((scheme.empty() ? "has no scheme that is served here; it must begin with "
+                               : "has the scheme `" + scheme +
+                                     "`, which is not served here; it must begin with ") +
                join({options_.schemes().begin(), options_.schemes().end()}, ": or ") + ":");
   }
   if (options_.pattern().empty()) return {};

@@ -1,12 +1,12 @@
 #!/usr/bin/python3
-"""Kills the host with SIGKILL at random moments under a put load, opens the data again, and looks for
-every message that was ever acknowledged: it must be there, whole. What was deleted with an
+"""Kills the host with SIGKILL at random moments under a put load, opens the data again, and looks
+for every message that was ever acknowledged: it must be there, whole. What was deleted with an
 acknowledgement must be gone.
 
     crash_test.py [--rounds N] [--seed S] [--threads T]
 
-All rounds work on one data folder, so each also looks at what the rounds before left. IMCTL_BUILD names
-the build folder.
+All rounds work on one data folder, so each also looks at what the rounds before left. IMCTL_BUILD
+names the build folder.
 """
 
 import argparse

@@ -11,7 +11,6 @@ import signal
 import subprocess
 import tempfile
 import threading
-import time
 
 import grpc
 
@@ -158,7 +157,8 @@ class Host:
                 if kind is None and code != 0:
                     raise AssertionError(f"exit code {code} after SIGTERM:\n{self.text()}")
             elif kind is None:
-                raise AssertionError(f"the host ended by itself, code {self.process.poll()}:\n{self.text()}")
+                code = self.process.poll()
+                raise AssertionError(f"the host ended by itself, code {code}:\n{self.text()}")
         finally:
             self.discard()
 
@@ -167,13 +167,9 @@ class Host:
     def text(self):
         return "\n".join(self.log)
 
-    def wait_for_log(self, part, timeout=10):
-        end = time.monotonic() + timeout
-        while time.monotonic() < end:
-            if part in self.text():
-                return True
-            time.sleep(0.02)
-        return False
+    def files(self, name):
+        """Paths of the files of that name in the data folder, however deep."""
+        return [str(path) for path in pathlib.Path(self.data).rglob(name)]
 
     def channel(self, **options):
         # A pool of its own: else channels of a host that is gone would be used again.
@@ -190,6 +186,6 @@ class Host:
     def imctl(self, *arguments, stdin=None):
         """Runs a verb against this host; gives exit code, standard output, standard error."""
         run = subprocess.run(
-            [str(IMCTL), *arguments, "--server", f"127.0.0.1:{self.port}"], env=self.env, input=stdin,
-            capture_output=True, text=True, timeout=60, cwd=self.folder)
+            [str(IMCTL), *arguments, "--server", f"127.0.0.1:{self.port}"], env=self.env,
+            input=stdin, capture_output=True, text=True, timeout=60, cwd=self.folder, check=False)
         return run.returncode, run.stdout, run.stderr

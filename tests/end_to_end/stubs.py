@@ -1,5 +1,5 @@
-"""What a stock client has: code and types that protoc makes of the .proto files, made in a temporary
-folder when first imported."""
+"""What a stock client has: code and types that protoc makes of the .proto files, in a temporary
+folder when this is first imported."""
 
 import atexit
 import importlib
@@ -78,7 +78,8 @@ def seed():
 
 
 def event(id, text="text", **fields):
-    values = {"source": "example/uri", "spec_version": "1.0", "type": "example.type", "text_data": text}
+    values = {
+        "source": "example/uri", "spec_version": "1.0", "type": "example.type", "text_data": text}
     values.update(fields)
     return events.CloudEvent(id=id, **values)
 
@@ -101,7 +102,8 @@ class Client:
         return list(self.messages.GetBatch(service.GetBatchRequest(ids=ids), timeout=timeout).msgs)
 
     def delete(self, *ids, timeout=30):
-        return self.messages.DeleteBatch(service.DeleteBatchRequest(ids=ids), timeout=timeout).ackCount
+        request = service.DeleteBatchRequest(ids=ids)
+        return self.messages.DeleteBatch(request, timeout=timeout).ackCount
 
     def clean(self, timeout=30):
         return self.cleaner.Clean(cleaner.CleanRequest(), timeout=timeout).count

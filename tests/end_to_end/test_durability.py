@@ -71,7 +71,7 @@ class RestartTest(unittest.TestCase):
 
 class FullDiskTest(unittest.TestCase):
     def fill(self, host, free):
-        """Puts until nothing goes in any more, makes space with `free`, and looks at what is there."""
+        """Puts until nothing goes in any more, makes space with `free`, looks at what is there."""
         client = stubs.Client(host.channel())
         acknowledged = []
         refusals = 0

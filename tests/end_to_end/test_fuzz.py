@@ -1,7 +1,7 @@
-"""Random, truncated and damaged requests to every method that reflection shows: the host lives on, and a
-client's mistake is never UNKNOWN or INTERNAL.
+"""Random, truncated and damaged requests to every method that reflection shows: the host lives on,
+and a client's mistake is never UNKNOWN or INTERNAL.
 
-IMCTL_FUZZ_REQUESTS: how many a method (10000). IMCTL_FUZZ_SEED: where the random numbers start.
+IMCTL_FUZZ_REQUESTS: how many a method (10000). IMCTL_FUZZ_SEED: of the random numbers.
 """
 
 import concurrent.futures
@@ -20,6 +20,7 @@ from stubs import event
 REQUESTS = int(os.environ.get("IMCTL_FUZZ_REQUESTS", "10000"))
 SEED = int(os.environ.get("IMCTL_FUZZ_SEED", "1"))
 AT_ONCE = 64
+TEXTS = ("", "a", "b", "Ä", "\0", "x" * 300, "awakari.messages.Service")
 NEVER = (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL)
 
 
@@ -124,7 +125,7 @@ class Maker:
         if kind == FieldDescriptor.CPPTYPE_STRING:
             if field.type == FieldDescriptor.TYPE_BYTES:
                 return self.random.randbytes(self.random.randrange(50))
-            return self.random.choice(["", "a", "b", "Ä", "\0", "x" * 300, "awakari.messages.Service"])
+            return self.random.choice(TEXTS)
         if kind == FieldDescriptor.CPPTYPE_BOOL:
             return self.random.random() < 0.5
         if kind in (FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT):
@@ -148,7 +149,8 @@ class FuzzTest(unittest.TestCase):
         samples = {
             "/awakari.messages.Service/PutBatch": [stubs.seed().SerializeToString()],
             "/awakari.messages.Service/GetBatch": [
-                stubs.service.GetBatchRequest(ids=[m.id for m in stubs.seed().msgs]).SerializeToString()],
+                stubs.service.GetBatchRequest(
+                    ids=[m.id for m in stubs.seed().msgs]).SerializeToString()],
         }
         with Host() as host:
             channel = host.channel()

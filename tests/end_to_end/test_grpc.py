@@ -15,6 +15,8 @@ SERVICES = {
     "grpc.reflection.v1alpha.ServerReflection",
 }
 
+NOT_FOUND = grpc.StatusCode.NOT_FOUND.value[0]
+
 
 class GrpcTest(unittest.TestCase):
     @classmethod
@@ -38,7 +40,8 @@ class GrpcTest(unittest.TestCase):
             with self.subTest(version):
                 package = f"grpc.reflection.{version}"
                 request = stubs.host_type(f"{package}.ServerReflectionRequest")
-                info = stubs.method(self.channel, f"/{package}.ServerReflection/ServerReflectionInfo")
+                info = stubs.method(
+                    self.channel, f"/{package}.ServerReflection/ServerReflectionInfo")
                 questions = [
                     request(list_services=""),
                     request(file_containing_symbol="awakari.messages.Service"),
@@ -55,13 +58,14 @@ class GrpcTest(unittest.TestCase):
                 for answer in answers[1:5]:
                     self.assertTrue(answer.file_descriptor_response.file_descriptor_proto)
                 for answer in answers[5:]:
-                    self.assertEqual(answer.error_response.error_code, grpc.StatusCode.NOT_FOUND.value[0])
+                    self.assertEqual(answer.error_response.error_code, NOT_FOUND)
 
     # -- health
 
     def check(self, service, **named):
         request = stubs.host_type("grpc.health.v1.HealthCheckRequest")(service=service)
-        return stubs.method(self.channel, "/grpc.health.v1.Health/Check")(request, timeout=20, **named).status
+        check = stubs.method(self.channel, "/grpc.health.v1.Health/Check")
+        return check(request, timeout=20, **named).status
 
     def test_health_check(self):
         serving = 1
@@ -106,7 +110,8 @@ class GrpcTest(unittest.TestCase):
             self.assertEqual(found.msgs[0].text_data, text)
 
     def test_request_over_the_limit(self):
-        self.fails(grpc.StatusCode.RESOURCE_EXHAUSTED, self.client.put, event("large", "x" * 300_000))
+        large = event("large", "x" * 300_000)
+        self.fails(grpc.StatusCode.RESOURCE_EXHAUSTED, self.client.put, large)
         self.assertEqual(self.client.put(event("not large", "x" * 200_000)), 1)
 
     def test_compressed_request_over_the_limit(self):
@@ -115,11 +120,13 @@ class GrpcTest(unittest.TestCase):
                    compression=grpc.Compression.Gzip)
 
     def test_unknown_methods(self):
-        for name in ("/awakari.messages.Service/NoSuch", "/no.such.Service/PutBatch", "/x", "/x/y/z"):
+        names = ("/awakari.messages.Service/NoSuch", "/no.such.Service/PutBatch", "/x", "/x/y/z")
+        for name in names:
             with self.subTest(name):
-                self.fails(grpc.StatusCode.UNIMPLEMENTED, self.channel.unary_unary(name), b"", timeout=20)
-                self.fails(grpc.StatusCode.UNIMPLEMENTED, list,
-                           self.channel.stream_stream(name)(iter([b""]), timeout=20))
+                code = grpc.StatusCode.UNIMPLEMENTED
+                self.fails(code, self.channel.unary_unary(name), b"", timeout=20)
+                stream = self.channel.stream_stream(name)
+                self.fails(code, list, stream(iter([b""]), timeout=20))
 
     def test_malformed_request(self):
         put = self.channel.unary_unary("/awakari.messages.Service/PutBatch")

@@ -1,6 +1,5 @@
-"""Settings from the environment, the file and the command line, and what is said when they are wrong."""
+"""Settings from the environment, the file and the command line, and what is said of wrong ones."""
 
-import glob
 import os
 import re
 import socket
@@ -45,9 +44,10 @@ class EnvironmentTest(unittest.TestCase):
             self.assertEqual(host.stop(), 0)
             self.assertNotIn("correct horse", host.text())
             self.assertRegex(host.text().lower(), "debug")
-            (path,) = glob.glob(f"{host.data}/**/other_name.db", recursive=True)
+            (path,) = host.files("other_name.db")
             with sqlite3.connect(path) as database:
-                self.assertEqual(database.execute("SELECT id FROM other_table").fetchall(), [("a",)])
+                rows = database.execute("SELECT id FROM other_table").fetchall()
+            self.assertEqual(rows, [("a",)])
             host.start()
 
     def test_uri_names_a_file(self):
@@ -78,8 +78,8 @@ class EnvironmentTest(unittest.TestCase):
         env = {"DB_NAME": "shared", "IMCTL_STORAGE_SQLITE__DB_NAME": "own"}
         with Host(env=env) as host:
             stubs.Client(host.channel()).put(event("a"))
-            self.assertTrue(glob.glob(f"{host.data}/**/own.db", recursive=True))
-            self.assertFalse(glob.glob(f"{host.data}/**/shared.db", recursive=True))
+            self.assertTrue(host.files("own.db"))
+            self.assertFalse(host.files("shared.db"))
 
 
 class FileTest(unittest.TestCase):
@@ -108,14 +108,14 @@ max_batch = 5
             with self.assertRaises(grpc.RpcError) as caught:
                 client.put(*[event(str(i)) for i in range(6)])
             self.assertEqual(caught.exception.code(), grpc.StatusCode.INVALID_ARGUMENT)
-            self.assertTrue(glob.glob(f"{host.data}/**/from_file.db", recursive=True))
+            self.assertTrue(host.files("from_file.db"))
 
     def test_flag_over_environment_over_file(self):
         settings = {"storage-sqlite.db_name": "from_flag"}
         with self.host(self.GOOD, settings, {"DB_NAME": "from_env"}) as host:
-            self.assertTrue(glob.glob(f"{host.data}/**/from_flag.db", recursive=True))
+            self.assertTrue(host.files("from_flag.db"))
         with self.host(self.GOOD, None, {"DB_NAME": "from_env"}) as host:
-            self.assertTrue(glob.glob(f"{host.data}/**/from_env.db", recursive=True))
+            self.assertTrue(host.files("from_env.db"))
 
     def refused(self, wrong, *parts):
         """`wrong` is added at the end of a good file; the error must name its last line."""

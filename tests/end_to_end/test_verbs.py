@@ -77,7 +77,8 @@ class VerbsTest(unittest.TestCase):
         self.assertEqual(run.returncode, 0, run.stderr)
         self.assertIn("Yoda", run.stdout)
         host.start()
-        self.assertEqual(len(stubs.Client(host.channel()).get(*[m.id for m in stubs.seed().msgs])), 3)
+        ids = [m.id for m in stubs.seed().msgs]
+        self.assertEqual(len(stubs.Client(host.channel()).get(*ids)), 3)
         run = embedded("message", "get", "x")
         self.assertNotEqual(run.returncode, 0)
         self.assertIn(host.data, run.stderr)

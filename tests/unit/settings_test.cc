@@ -521,11 +521,19 @@ TEST_F(SettingsTest, ASharedVariableThatNobodyServesIsAnError) {
 }
 
 TEST_F(SettingsTest, ADirectValueMustHaveAServedScheme) {
-  EXPECT_EQ(
-      error_of_flag("uri=mongodb://me:hunter2@a"),
-      "--set: store-x.uri has a scheme that is not served here; it must begin with sqlite: or "
-      "file:");
-  EXPECT_EQ(error_of_flag("uri=messages.db").rfind("--set: store-x.uri has a scheme that", 0), 0U);
+  EXPECT_EQ(error_of_flag("uri=mongodb://me:hunter2@a"),
+            "--set: store-x.uri has the scheme `mongodb`, which is not served here; it must begin "
+            "with sqlite: or file:");
+  EXPECT_EQ(error_of_flag("uri=hunter2"),
+            "--set: store-x.uri has no scheme that is served here; it must begin with sqlite: or "
+            "file:");
+}
+
+TEST_F(SettingsTest, OriginsForErrorsOfTheReader) {
+  environment_["DB_TABLE_NAME"] = "t_t";
+  Section section = fill();
+  EXPECT_EQ(section.origin("table"), "env DB_TABLE_NAME: store-x.table");
+  EXPECT_EQ(section.origin("level"), "default: store-x.level");
 }
 
 TEST_F(SettingsTest, WhatIsLeftOverIsAnError) {

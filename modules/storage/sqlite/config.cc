@@ -21,7 +21,8 @@ Result<std::string> database_path(const sqlite::v1::Config& config, std::string_
   constexpr std::string_view kScheme = "sqlite:";
   const std::string& uri = config.uri();
   const std::string forms =
-      ": use \"sqlite:\" for <db_name>.db in the module's data folder, or \"sqlite:///folder/file.db\"";
+      ": use \"sqlite:\" for <db_name>.db in the module's data folder, or "
+      "\"sqlite:///folder/file.db\"";
   if (uri.compare(0, kScheme.size(), kScheme) != 0) {
     return bad("uri: \"" + uri + "\" is not for SQLite" + forms);
   }
@@ -69,7 +70,8 @@ Result<Options> read_config(const sqlite::v1::Config& config, std::string_view d
   if (options.max_message + kReplyOverhead > options.max_reply) {
     return bad("max_message: a message of " + std::to_string(options.max_message) +
                " bytes would not fit into an answer of max_reply, " +
-               std::to_string(options.max_reply) + " bytes, and could never be read: make max_reply larger");
+               std::to_string(options.max_reply) +
+               " bytes, and could never be read: make max_reply larger");
   }
   return options;
 }

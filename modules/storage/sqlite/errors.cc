@@ -19,9 +19,11 @@ Status no_space_for(const std::string& database, const std::string& why) {
 }  // namespace
 
 Status damaged(const std::string& path, const std::string& what) {
-  return {IMCTL_DATA_LOSS, "the database " + path + " is damaged (" + what +
-                               "). It was left as it is: put a backup in its place, or recover what is "
-                               "readable with `sqlite3 " + path + " .recover`"};
+  return {IMCTL_DATA_LOSS,
+          "the database " + path + " is damaged (" + what +
+              "). It was left as it is: put a backup in its place, or recover what is "
+              "readable with `sqlite3 " +
+              path + " .recover`"};
 }
 
 Status to_status(const SQLite::Exception& error, sqlite3* db, const std::string& path) {
@@ -30,8 +32,7 @@ Status to_status(const SQLite::Exception& error, sqlite3* db, const std::string&
                           std::to_string(error.getExtendedErrorCode()) + ")";
   const int system_error = db != nullptr ? sqlite3_system_errno(db) : 0;
   switch (error.getErrorCode() & 0xFF) {
-    case SQLITE_FULL:
-      return no_space_for(database, why);
+    case SQLITE_FULL: return no_space_for(database, why);
     case SQLITE_IOERR:
       if (no_space(system_error)) return no_space_for(database, why);
       return {IMCTL_UNAVAILABLE, "the disk fails under " + database + why +
@@ -39,8 +40,7 @@ Status to_status(const SQLite::Exception& error, sqlite3* db, const std::string&
     case SQLITE_NOMEM:
       return {IMCTL_RESOURCE_EXHAUSTED, "no memory for " + database + ": try again"};
     case SQLITE_CORRUPT:
-    case SQLITE_NOTADB:
-      return damaged(path, error.what());
+    case SQLITE_NOTADB: return damaged(path, error.what());
     case SQLITE_CANTOPEN:
       if (no_space(system_error)) return no_space_for(database, why);
       [[fallthrough]];
@@ -54,8 +54,7 @@ Status to_status(const SQLite::Exception& error, sqlite3* db, const std::string&
       return {IMCTL_UNAVAILABLE, "another process holds " + database + why + ": try again"};
     case SQLITE_TOOBIG:
       return {IMCTL_INVALID_ARGUMENT, "a value is too large for " + database + why};
-    default:
-      return {IMCTL_INTERNAL, database + " refuses" + why};
+    default: return {IMCTL_INTERNAL, database + " refuses" + why};
   }
 }
 

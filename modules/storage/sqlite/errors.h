@@ -11,8 +11,8 @@
 namespace imctl::storage {
 
 // RESOURCE_EXHAUSTED: the disk is full or memory is short. DATA_LOSS: the file is damaged.
-// FAILED_PRECONDITION: it cannot be opened or written. UNAVAILABLE: another process holds it, or the
-// disk fails. `db` is the connection, which knows the system's error; NULL if there is none.
+// FAILED_PRECONDITION: it cannot be opened or written. UNAVAILABLE: another process holds it, or
+// the disk fails. `db` is the connection, which knows the system's error; NULL if there is none.
 Status to_status(const SQLite::Exception& error, sqlite3* db, const std::string& path);
 
 // For a file that is damaged.

@@ -50,7 +50,8 @@ class PutJob final : public Job {
 template <class Done>
 class RemoveJob final : public Job {
  public:
-  RemoveJob(std::vector<std::string> ids, Done done) : ids_(std::move(ids)), done_(std::move(done)) {
+  RemoveJob(std::vector<std::string> ids, Done done)
+      : ids_(std::move(ids)), done_(std::move(done)) {
     for (const std::string& id : ids_) bytes_ += id.size() + kItemOverhead;
   }
   size_t bytes() const override { return bytes_; }

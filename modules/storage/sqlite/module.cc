@@ -1,5 +1,6 @@
 // The module storage-sqlite: awakari.messages.Service and .cleaner.Service on an SQLite database.
-// What the methods mean stands beside them in api/proto; how it is done, in writer.h, store.h, readers.h.
+// What the methods mean stands beside them in api/proto; how it is done, in writer.h, store.h,
+// readers.h.
 #include <memory>
 #include <string>
 #include <utility>
@@ -36,7 +37,8 @@ class SqliteStorage : public Module {
     metrics_.jobs = host.counter("imctl_storage_writes_total", "Requests that were written");
     metrics_.commits = host.counter("imctl_storage_commits_total",
                                     "Transactions, each with one sync, that the writes took");
-    metrics_.commit_seconds = host.histogram("imctl_storage_commit_seconds", "Time of a transaction");
+    metrics_.commit_seconds =
+        host.histogram("imctl_storage_commit_seconds", "Time of a transaction");
     metrics_.queue_bytes = host.gauge("imctl_storage_queue_bytes", "Bytes that wait to be written");
     serve("/awakari.messages.Service/PutBatch", &SqliteStorage::put);
     serve("/awakari.messages.Service/GetBatch", &SqliteStorage::get);
@@ -50,8 +52,9 @@ class SqliteStorage : public Module {
     if (!options.ok()) return options.status();
     options_ = *options;
     if (!config.username().empty() || !config.password().empty()) {
-      host().info("username and password are not used: SQLite has no accounts; the rights on the "
-                  "file decide");
+      host().info(
+          "username and password are not used: SQLite has no accounts; the rights on the "
+          "file decide");
     }
     return {};
   }
@@ -60,7 +63,8 @@ class SqliteStorage : public Module {
     Result<std::unique_ptr<Store>> store = Store::open(options_);
     if (!store.ok()) return store.status();
     readers_ = std::make_unique<Readers>(options_);
-    writer_ = std::make_unique<Writer>(std::move(*store), options_, metrics_, &scheduled_clean, this);
+    writer_ =
+        std::make_unique<Writer>(std::move(*store), options_, metrics_, &scheduled_clean, this);
     host().info("messages are in " + options_.path);
     return {};
   }
@@ -75,8 +79,9 @@ class SqliteStorage : public Module {
  private:
   Status check_count(int count, const char* what) const {
     if (static_cast<size_t>(count) <= options_.max_batch) return {};
-    return {IMCTL_INVALID_ARGUMENT, std::to_string(count) + " " + what + " are more than max_batch, " +
-                                        std::to_string(options_.max_batch) + ": send fewer at a time"};
+    return {IMCTL_INVALID_ARGUMENT,
+            std::to_string(count) + " " + what + " are more than max_batch, " +
+                std::to_string(options_.max_batch) + ": send fewer at a time"};
   }
 
   void put(const PutBatchRequest& request, const Context&, Responder<PutBatchResponse> responder) {
@@ -95,8 +100,8 @@ class SqliteStorage : public Module {
       return responder.finish(PutBatchResponse());
     }
     writer_->submit(make_job<PutJob>(
-        std::move(rows), [this, responder = std::move(responder)](const Status& status,
-                                                                  uint64_t stored) mutable {
+        std::move(rows),
+        [this, responder = std::move(responder)](const Status& status, uint64_t stored) mutable {
           if (!status.ok()) return responder.finish(status);
           put_total_.add(static_cast<double>(stored));
           PutBatchResponse response;
@@ -153,7 +158,8 @@ class SqliteStorage : public Module {
           }
           self->cleaned_total_.add(static_cast<double>(removed));
           if (removed > 0) {
-            self->host().debug(std::to_string(removed) + " messages past their retention period removed");
+            self->host().debug(std::to_string(removed) +
+                               " messages past their retention period removed");
           }
         });
   }

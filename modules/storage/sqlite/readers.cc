@@ -88,9 +88,9 @@ Result<std::string> Readers::get(const Ids& ids) {
     run(connection->end);
     give_back(std::move(connection));
     if (!fits) {
-      return Status(IMCTL_RESOURCE_EXHAUSTED,
-                    "the messages asked for are larger than max_reply, " +
-                        std::to_string(options_.max_reply) + " bytes: ask for fewer ids at a time");
+      return Status(IMCTL_RESOURCE_EXHAUSTED, "the messages asked for are larger than max_reply, " +
+                                                  std::to_string(options_.max_reply) +
+                                                  " bytes: ask for fewer ids at a time");
     }
     return reply;
   } catch (const SQLite::Exception& error) {

@@ -14,7 +14,8 @@
 
 namespace imctl::storage {
 
-// From any thread; blocks on the disk. There are as many connections as calls were ever made at once.
+// From any thread; blocks on the disk. There are as many connections as calls were ever made at
+// once.
 class Readers {
  public:
   using Ids = google::protobuf::RepeatedPtrField<std::string>;

@@ -9,8 +9,8 @@
 namespace imctl::storage {
 namespace {
 
-// SQLite removes the write-ahead log when the last connection closes. If it is there before the first
-// one opens, somebody did not come to that.
+// SQLite removes the write-ahead log when the last connection closes. If it is there before the
+// first one opens, somebody did not come to that.
 bool closed_uncleanly(const std::string& path) {
   std::error_code ignored;
   return std::filesystem::exists(path + "-wal", ignored);
@@ -37,7 +37,8 @@ Status check_version(SQLite::Database& db, const std::string& path) {
   if (db.execAndGet("SELECT count(*) FROM sqlite_master").getInt() == 0) return {};
   if (db.execAndGet("PRAGMA application_id").getInt() != kApplicationId) {
     return {IMCTL_FAILED_PRECONDITION,
-            "the database " + path + " belongs to another program: name another file in uri or db_name"};
+            "the database " + path +
+                " belongs to another program: name another file in uri or db_name"};
   }
   const int version = db.execAndGet("PRAGMA user_version").getInt();
   if (version > kSchemaVersion) {
@@ -81,9 +82,9 @@ Result<std::unique_ptr<SQLite::Database>> open_for_writing(const std::string& pa
     db->exec("PRAGMA secure_delete=OFF");
     const std::string mode = db->execAndGet("PRAGMA journal_mode=WAL").getString();
     if (mode != "wal") {
-      return Status(IMCTL_FAILED_PRECONDITION,
-                    "the database " + path + " cannot keep a write-ahead log (journal_mode " + mode +
-                        "): put it on a local disk");
+      return Status(IMCTL_FAILED_PRECONDITION, "the database " + path +
+                                                   " cannot keep a write-ahead log (journal_mode " +
+                                                   mode + "): put it on a local disk");
     }
     // With a write-ahead log, FULL means: every commit is on the disk when it returns.
     db->exec("PRAGMA synchronous=FULL");

@@ -25,9 +25,9 @@ constexpr int kBusyTimeoutMs = 5000;
 //   <table>(id TEXT, ts INTEGER, d BLOB)   id: the message's; ts: when stored, Unix time in ms;
 //                                          d: the serialized pb.CloudEvent
 //
-// An id's message is found by a unique index, and what is old by one on ts. Refuses a file of another
-// program or of a newer version, and, if the last user did not close it properly, one that SQLite's
-// quick_check finds damaged. A refused file is left as it is.
+// An id's message is found by a unique index, and what is old by one on ts. Refuses a file of
+// another program or of a newer version, and, if the last user did not close it properly, one that
+// SQLite's quick_check finds damaged. A refused file is left as it is.
 Result<std::unique_ptr<SQLite::Database>> open_for_writing(const std::string& path,
                                                            const std::string& table);
 

@@ -108,9 +108,10 @@ TEST(Config, UriNamesTheFile) {
   EXPECT_EQ(read_config(config_with("sqlite:"), "/data")->path, "/data/messages.db");
   EXPECT_EQ(read_config(config_with("sqlite://"), "/data")->path, "/data/messages.db");
   EXPECT_EQ(read_config(config_with("sqlite:///var/m.db"), "/data")->path, "/var/m.db");
-  for (const char* uri : {"postgresql://localhost", "sqlite::memory:", "sqlite:m.db", "sqlite://host/m.db",
-                          "sqlite:///var/", "sqlite:///m.db?mode=ro", ""}) {
-    EXPECT_EQ(read_config(config_with(uri), "/data").status().code(), IMCTL_INVALID_ARGUMENT) << uri;
+  for (const char* uri : {"postgresql://localhost", "sqlite::memory:", "sqlite:m.db",
+                          "sqlite://host/m.db", "sqlite:///var/", "sqlite:///m.db?mode=ro", ""}) {
+    EXPECT_EQ(read_config(config_with(uri), "/data").status().code(), IMCTL_INVALID_ARGUMENT)
+        << uri;
   }
 }
 
@@ -144,7 +145,8 @@ TEST(Message, CanonicalFormIgnoresMapOrderAndKeepsUnknownFields) {
   auto a = event("a");
   auto b = event("a");
   for (int i = 0; i < 20; ++i) (*a.mutable_attributes())["k" + std::to_string(i)].set_ce_integer(i);
-  for (int i = 19; i >= 0; --i) (*b.mutable_attributes())["k" + std::to_string(i)].set_ce_integer(i);
+  for (int i = 19; i >= 0; --i)
+    (*b.mutable_attributes())["k" + std::to_string(i)].set_ce_integer(i);
   EXPECT_EQ(canonical(a), canonical(b));
 
   pb::CloudEvent unknown;
@@ -156,10 +158,10 @@ TEST(Message, CanonicalFormIgnoresMapOrderAndKeepsUnknownFields) {
 TEST(Message, ParsingRefusesBadUtf8Everywhere) {
   const std::string bad = "\xFF";
   auto parses = [](const std::string& bytes) { return pb::CloudEvent().ParseFromString(bytes); };
-  EXPECT_FALSE(parses("\x0A\x01" + bad));                      // id
-  EXPECT_FALSE(parses("\x3A\x01" + bad));                      // text_data
-  EXPECT_FALSE(parses("\x2A\x03\x0A\x01" + bad));              // an attribute's name
-  EXPECT_FALSE(parses("\x2A\x05\x12\x03\x1A\x01" + bad));      // an attribute's ce_string
+  EXPECT_FALSE(parses("\x0A\x01" + bad));                  // id
+  EXPECT_FALSE(parses("\x3A\x01" + bad));                  // text_data
+  EXPECT_FALSE(parses("\x2A\x03\x0A\x01" + bad));          // an attribute's name
+  EXPECT_FALSE(parses("\x2A\x05\x12\x03\x1A\x01" + bad));  // an attribute's ce_string
 }
 
 // ---- store and readers
@@ -197,7 +199,9 @@ TEST(Store, ExpiredIsAbsent) {
   EXPECT_EQ(removed, 0U);
   EXPECT_EQ(put(*store, {row("a", "new content")}), 1U);
   EXPECT_EQ(get(readers, {"a"})->msgs(0).text_data(), "new content");
-  ASSERT_TRUE(store->transaction([&] { removed = store->clean(expired_since(options.retention), 10); }).ok());
+  ASSERT_TRUE(
+      store->transaction([&] { removed = store->clean(expired_since(options.retention), 10); })
+          .ok());
   EXPECT_EQ(removed, 1U);
 }
 
@@ -246,7 +250,8 @@ TEST(File, ForeignAndNewerOnesAreRefused) {
 
   std::ofstream(folder.file("x.db")) << std::string(5000, 'x');
   EXPECT_EQ(Store::open(options_for(folder.file("x.db"))).status().code(), IMCTL_DATA_LOSS);
-  EXPECT_EQ(Store::open(options_for(folder.file("none/x.db"))).status().code(), IMCTL_FAILED_PRECONDITION);
+  EXPECT_EQ(Store::open(options_for(folder.file("none/x.db"))).status().code(),
+            IMCTL_FAILED_PRECONDITION);
 }
 
 TEST(File, DamageIsFoundAfterAnUncleanStop) {
@@ -259,7 +264,7 @@ TEST(File, DamageIsFoundAfterAnUncleanStop) {
   EXPECT_FALSE(std::filesystem::exists(path + "-wal"));
   {
     std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
-    file.seekp(10 * 4096);
+    file.seekp(40960);
     file << std::string(8192, '\xFF');
   }
   const auto size = std::filesystem::file_size(path);
@@ -349,7 +354,8 @@ TEST(Writer, QueueIsBounded) {
   EXPECT_EQ(second.get().status.code(), IMCTL_RESOURCE_EXHAUSTED);
   open_gate.set_value();
   EXPECT_EQ(first.get().count, 1U);
-  EXPECT_EQ(submit<PutJob>(writer, std::vector<Row>{row("c", std::string(9000, 'x'))}).get().count, 1U);
+  EXPECT_EQ(submit<PutJob>(writer, std::vector<Row>{row("c", std::string(9000, 'x'))}).get().count,
+            1U);
 }
 
 TEST(Writer, CleansInPartsAndOnSchedule) {
@@ -358,6 +364,7 @@ TEST(Writer, CleansInPartsAndOnSchedule) {
   options.retention = milliseconds(1);
   auto store = open(options);
   std::vector<Row> rows;
+  rows.reserve(2500);
   for (int i = 0; i < 2500; ++i) rows.push_back(row(std::to_string(i)));
   put(*store, rows);
   std::this_thread::sleep_for(milliseconds(10));
@@ -377,9 +384,8 @@ TEST(Writer, CleansInPartsAndOnSchedule) {
   auto scheduled = [](void* user) -> std::unique_ptr<Job> {
     auto* o = static_cast<Once*>(user);
     if (std::exchange(o->asked, true)) return nullptr;
-    return make_job<CleanJob>(
-        expired_since(milliseconds(1)),
-        [o](const Status&, uint64_t count) { o->cleaned.set_value(count); });
+    return make_job<CleanJob>(expired_since(milliseconds(1)),
+                              [o](const Status&, uint64_t count) { o->cleaned.set_value(count); });
   };
   Writer writer(std::move(store), options, {}, scheduled, &once);
   EXPECT_EQ(once.cleaned.get_future().get(), 1U);
@@ -392,6 +398,7 @@ TEST(Writer, ManyThreadsPutAndRead) {
   {
     Writer writer(open(options), options, {}, &nothing_scheduled, nullptr);
     std::vector<std::thread> threads;
+    threads.reserve(4);
     for (int t = 0; t < 4; ++t) {
       threads.emplace_back([&, t] {
         for (int i = 0; i < 100; ++i) {
@@ -404,7 +411,9 @@ TEST(Writer, ManyThreadsPutAndRead) {
       });
     }
     for (std::thread& thread : threads) thread.join();
-    EXPECT_EQ(submit<RemoveJob>(writer, std::vector<std::string>{"0/0", "0/0", "x", "3/99"}).get().count, 2U);
+    EXPECT_EQ(
+        submit<RemoveJob>(writer, std::vector<std::string>{"0/0", "0/0", "x", "3/99"}).get().count,
+        2U);
   }
   auto store = open(options);
   EXPECT_EQ(put(*store, {row("0/0", "new"), row("1/1")}), 2U);

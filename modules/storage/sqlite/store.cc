@@ -65,7 +65,8 @@ Status Store::transaction(const std::function<void()>& work) {
   } catch (const SQLite::Exception& error) {
     status = to_status(error, db_->getHandle(), path_);
   } catch (const std::bad_alloc&) {
-    status = Status(IMCTL_RESOURCE_EXHAUSTED, "no memory to write to the database " + path_ + ": try again");
+    status = Status(IMCTL_RESOURCE_EXHAUSTED,
+                    "no memory to write to the database " + path_ + ": try again");
   }
   // A statement that failed half-way would fail once more when it is used next.
   for (SQLite::Statement* s : {&insert_, &find_, &replace_, &remove_, &clean_}) (void)s->tryReset();

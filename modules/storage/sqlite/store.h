@@ -17,7 +17,8 @@
 
 namespace imctl::storage {
 
-// Unix time in milliseconds, of what was stored so long ago that it is past its retention period now.
+// Unix time in milliseconds, of what was stored so long ago that it is past its retention period
+// now.
 int64_t expired_since(std::chrono::milliseconds retention);
 
 class Store {
@@ -35,8 +36,8 @@ class Store {
 
   // The rest runs inside a transaction and throws SQLite::Exception.
 
-  // Stores rows in order up to the first whose id is taken by other content; gives how many are stored
-  // now, those that were there already with the same content counted.
+  // Stores rows in order up to the first whose id is taken by other content; gives how many are
+  // stored now, those that were there already with the same content counted.
   size_t put(const std::vector<Row>& rows);
 
   // Removes by id; gives how many were there, not counting what is past its retention period.

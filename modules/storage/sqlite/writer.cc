@@ -33,17 +33,18 @@ Writer::~Writer() {
   thread_.join();
 }
 
-void Writer::submit(std::unique_ptr<Job> job) {
+bool Writer::enter(std::unique_ptr<Job>& job) {
   const size_t size = job->bytes();
-  {
-    std::lock_guard lock(mutex_);
-    if (bytes_ == 0 || bytes_ + size <= max_bytes_) {
-      bytes_ += size;
-      metrics_.queue_bytes.set(static_cast<double>(bytes_));
-      waiting_.push_back(std::move(job));
-    }
-  }
-  if (job == nullptr) {
+  std::lock_guard lock(mutex_);
+  if (bytes_ != 0 && bytes_ + size > max_bytes_) return false;
+  bytes_ += size;
+  metrics_.queue_bytes.set(static_cast<double>(bytes_));
+  waiting_.push_back(std::move(job));
+  return true;
+}
+
+void Writer::submit(std::unique_ptr<Job> job) {
+  if (enter(job)) {
     wake_.notify_one();
     return;
   }

@@ -1,7 +1,7 @@
 // The one thread that writes, and what waits for it.
 //
-// Group commit: whatever waits when the thread gets to it is written in one transaction, so under load
-// one fsync serves many callers, and without load nobody waits for anybody.
+// Group commit: whatever waits when the thread gets to it is written in one transaction, so under
+// load one fsync serves many callers, and without load nobody waits for anybody.
 #ifndef IMCTL_STORAGE_SQLITE_WRITER_H
 #define IMCTL_STORAGE_SQLITE_WRITER_H
 
@@ -57,13 +57,16 @@ class Writer {
   Writer(const Writer&) = delete;
   Writer& operator=(const Writer&) = delete;
 
-  // From any thread, without waiting. If `queue_bytes` are waiting already, the job is finished with
-  // RESOURCE_EXHAUSTED before this returns. A job larger than all of the queue gets in when it is empty.
+  // From any thread, without waiting. If `queue_bytes` are waiting already, the job is finished
+  // with RESOURCE_EXHAUSTED before this returns. A job larger than all of the queue gets in when it
+  // is empty.
   void submit(std::unique_ptr<Job> job);
 
  private:
   using Jobs = std::deque<std::unique_ptr<Job>>;
 
+  // Takes the job, unless the queue is full.
+  bool enter(std::unique_ptr<Job>& job);
   void loop();
   void write(Jobs jobs);
   Status commit(Jobs& jobs);

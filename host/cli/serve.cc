@@ -1,0 +1,63 @@
+// `imctl serve`: the host until it is told to end.
+#include <pthread.h>
+#include <signal.h>
+
+#include <memory>
+#include <string>
+
+#include "cli/host_options.h"
+#include "cli/local_verbs.h"
+#include "cli/text.h"
+#include "core/host.h"
+#include "grpc/front_end.h"
+
+namespace imctl::host::cli {
+namespace {
+
+sigset_t ending_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGTERM);
+  return set;
+}
+
+}  // namespace
+
+Status serve(LocalCall& call) {
+  if (!call.arguments.empty()) {
+    call.usage = true;
+    return {IMCTL_INVALID_ARGUMENT, "what is '" + clean_line(call.arguments.front()) +
+                                        "' for? Settings are given as --set section.key=value"};
+  }
+  // Before any thread is made, so all of them leave the signals to this one.
+  sigset_t ending = ending_signals();
+  (void)::pthread_sigmask(SIG_BLOCK, &ending, nullptr);
+  (void)::signal(SIGPIPE, SIG_IGN);
+
+  Result<std::unique_ptr<Host>> opened = Host::open(host_options(call.flags));
+  if (!opened.ok()) return opened.status();
+  Host& host = **opened;
+  Result<std::unique_ptr<FrontEnd>> front = FrontEnd::start(host);
+  if (!front.ok()) return front.status();
+  if (host.config().auth_none) {
+    host.log().warn("auth = none: everybody who can connect is an administrator");
+  }
+  host.log().info("serving on " + join((*front)->addresses(), ", "));
+
+  int signal = 0;
+  while (::sigwait(&ending, &signal) != 0) {
+  }
+  host.log().info("stopping");
+  // The second time, the signal ends the program.
+  (void)::pthread_sigmask(SIG_UNBLOCK, &ending, nullptr);
+  auto until = std::chrono::system_clock::now() +
+               std::chrono::duration_cast<std::chrono::system_clock::duration>(
+                   host.config().stop_timeout);
+  (*front)->close(until);
+  Status status = host.stop();
+  (*front)->finish();
+  return status;
+}
+
+}  // namespace imctl::host::cli

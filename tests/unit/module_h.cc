@@ -1,0 +1,3 @@
+#include "imctl/module.h"
+
+static_assert(IMCTL_ABI == 0);
