@@ -117,7 +117,9 @@ Status App::connect() {
 Status App::connect_or_remember() {
   Status status = connect();
   if (status.ok() || transport_ == nullptr || flags_.embedded) return status;
-  std::optional<CatalogReply> known = CatalogCache(transport_->where()).load();
+  CatalogCache cache(transport_->where());
+  std::optional<CatalogReply> known = cache.load();
+  if (!known) known = cache.load_latest();
   if (!known) return status;
   Result<Catalog> made = Catalog::make(known->manifests);
   if (!made.ok()) return status;
@@ -146,7 +148,7 @@ int App::help(const std::vector<std::string>& words) {
   if (text.empty()) return unknown(words);
   terminal_.out << text;
   if (!status.ok()) {
-    terminal_.out << "\nThe verbs of modules are not shown: " << wrap(status.message(), 0, width);
+    terminal_.out << '\n' << wrap("The verbs of modules are not shown: " + status.message(), 0, width);
   }
   return kDone;
 }
@@ -171,7 +173,7 @@ int App::unknown(const std::vector<std::string>& words) {
       std::string what = join(known, " ");
       std::string near = did_you_mean(words[n], choices);
       std::string message = "there is no `" + clean_line(words[n]) + "`" + near;
-      if (near.empty() && !known.empty()) message += "; there is " + join(choices, ", ");
+      if (near.empty()) message += "; there is " + join(choices, ", ");
       return usage(what, message, what);
     }
   }
@@ -198,8 +200,8 @@ int App::run_verb(const VerbEntry& verb, const std::vector<std::string>& tokens)
     int code = fail(verb.words(), outcome.status);
     if (interrupt_->interrupted()) return kInterrupted;
     if (outcome.done == 0) return code;
-    terminal_.err << "imctl: " << verb.words() << ": " << outcome.done
-                  << " requests before it were carried out\n";
+    terminal_.err << "imctl: " << verb.words() << ": that was request " << outcome.done + 1
+                  << " of the file; those before it were carried out\n";
     return kPartlyDone;
   }
   if (outcome.found_none) terminal_.err << "none found\n";

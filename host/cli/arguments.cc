@@ -123,6 +123,8 @@ Result<Given> Arguments::parse(const std::vector<std::string>& tokens) const {
     return Status(IMCTL_INVALID_ARGUMENT,
                   "no such flag " + clean_line(typed) +
                       (near.empty() ? "" : " (did you mean --" + near + "?)"));
+  } catch (const po::invalid_command_line_syntax& error) {
+    return Status(IMCTL_INVALID_ARGUMENT, error.get_option_name() + " needs a value");
   } catch (const po::error& error) {
     return Status(IMCTL_INVALID_ARGUMENT, error.what());
   }

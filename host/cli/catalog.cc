@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <sstream>
 
 #include "cli/text.h"
 
@@ -95,16 +96,37 @@ Result<const google::protobuf::MethodDescriptor*> Catalog::describe(const VerbEn
   return method;
 }
 
-std::string summary(const std::string& comment) {
-  std::string line;
-  for (size_t i = 0; i < comment.size(); ++i) {
-    bool end = comment[i] == '.' && (i + 1 == comment.size() || comment[i + 1] == ' ' ||
-                                     comment[i + 1] == '\n');
-    bool paragraph = comment.compare(i, 2, "\n\n") == 0;
-    if (end || paragraph) break;
-    line += comment[i] == '\n' ? ' ' : comment[i];
+std::string reflow(const std::string& comment) {
+  std::string text;
+  bool item = false;  // the last line belongs to an item of a list
+  std::istringstream lines(comment);
+  for (std::string line; std::getline(lines, line);) {
+    size_t indent = line.find_first_not_of(' ');
+    if (indent == std::string::npos) {
+      if (!text.empty() && !text.ends_with("\n\n")) text += text.ends_with('\n') ? "\n" : "\n\n";
+      item = false;
+      continue;
+    }
+    line.erase(0, indent);
+    bool begins_item = line.starts_with("- ");
+    // Text that goes on in an item is indented further than the item's dash.
+    bool ends_list = item && !begins_item && indent < 2;
+    if (!text.empty() && !text.ends_with('\n')) text += begins_item || ends_list ? '\n' : ' ';
+    item = begins_item || (item && !ends_list);
+    text += line;
   }
-  return line;
+  while (text.ends_with('\n') || text.ends_with(' ')) text.pop_back();
+  return text;
+}
+
+std::string summary(const std::string& comment) {
+  size_t end = comment.find('\n');
+  for (size_t i = 0; i < std::min(end, comment.size()); ++i) {
+    if (comment[i] == '.' && (i + 1 == comment.size() || comment[i + 1] == ' ' || comment[i + 1] == '\n')) {
+      end = i;
+    }
+  }
+  return comment.substr(0, end);
 }
 
 }  // namespace imctl::host::cli

@@ -56,22 +56,17 @@ class Catalog {
   std::vector<VerbEntry> verbs_;
 };
 
-// The comment before a method, field or service in its .proto, without the comment signs; empty if
-// there is none.
+// A comment as its .proto has it, without the lines' own ends: a line for each paragraph and each item
+// of a list ("- ..."), empty lines between paragraphs.
+std::string reflow(const std::string& comment);
+
+// The comment at a method, field or service; empty if there is none.
 template <class D>
 std::string comment_of(const D* descriptor) {
   google::protobuf::SourceLocation location;
   if (!descriptor->GetSourceLocation(&location)) return {};
-  const std::string& raw =
-      location.leading_comments.empty() ? location.trailing_comments : location.leading_comments;
-  std::string text;
-  bool line_start = true;
-  for (char c : raw) {
-    if (!(line_start && c == ' ')) text += c;
-    line_start = c == '\n';
-  }
-  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
-  return text;
+  return reflow(location.leading_comments.empty() ? location.trailing_comments
+                                                  : location.leading_comments);
 }
 
 // The first sentence of a comment, on one line.

@@ -33,6 +33,15 @@ std::string file_name(const std::string& address) {
   return "catalog-" + name + "-" + std::to_string(hash) + ".pb";
 }
 
+std::optional<CatalogReply> load_file(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  if (path.empty() || !in) return std::nullopt;
+  std::string bytes((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  std::optional<CatalogReply> reply = CatalogReply::parse(bytes);
+  if (reply && (reply->digest.empty() || reply->manifests.empty())) return std::nullopt;
+  return reply;
+}
+
 }  // namespace
 
 std::optional<CatalogReply> CatalogReply::parse(const std::string& bytes) {
@@ -70,14 +79,20 @@ CatalogCache::CatalogCache(const std::string& address) {
   file_ = folder_ + "/" + file_name(address);
 }
 
-std::optional<CatalogReply> CatalogCache::load() const {
-  if (file_.empty()) return std::nullopt;
-  std::ifstream in(file_, std::ios::binary);
-  if (!in) return std::nullopt;
-  std::string bytes((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
-  std::optional<CatalogReply> reply = CatalogReply::parse(bytes);
-  if (reply && (reply->digest.empty() || reply->manifests.empty())) return std::nullopt;
-  return reply;
+std::optional<CatalogReply> CatalogCache::load() const { return load_file(file_); }
+
+std::optional<CatalogReply> CatalogCache::load_latest() const {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  fs::path latest;
+  fs::file_time_type time = fs::file_time_type::min();
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder_, error)) {
+    fs::file_time_type written = entry.last_write_time(error);
+    if (error || entry.path().extension() != ".pb" || written < time) continue;
+    latest = entry.path();
+    time = written;
+  }
+  return load_file(latest.string());
 }
 
 void CatalogCache::store(const CatalogReply& reply) const {

@@ -31,6 +31,8 @@ class CatalogCache {
   explicit CatalogCache(const std::string& address);
 
   std::optional<CatalogReply> load() const;
+  // That of whichever host was spoken to last.
+  std::optional<CatalogReply> load_latest() const;
   void store(const CatalogReply& reply) const;
 
  private:

@@ -131,8 +131,7 @@ Status put_json(Message* to, const std::string& text) {
   google::protobuf::util::JsonParseOptions options;
   auto status = google::protobuf::util::JsonStringToMessage(text, to, options);
   if (status.ok()) return {};
-  return bad(text, "is not a " + to->GetDescriptor()->full_name() +
-                       " in JSON: " + clean_line(std::string(status.message())));
+  return bad(text, "is not JSON that fits " + to->GetDescriptor()->full_name() + ": " + clean_line(std::string(status.message())));
 }
 
 Status put_message(Message* message, const FieldDescriptor* field, const std::string& text) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <boost/program_options.hpp>
 
+#include "cli/address.h"
 #include "cli/suggest.h"
 #include "cli/text.h"
 #include "core/value_format.h"
@@ -86,10 +87,17 @@ Result<Flags> parse_flags(const std::vector<std::string>& arguments) {
       if (!status.ok()) return status;
     }
     flags.rest = po::collect_unrecognized(parsed.options, po::include_positional);
+  } catch (const po::invalid_command_line_syntax& error) {
+    return Status(IMCTL_INVALID_ARGUMENT, error.get_option_name() + " needs a value");
   } catch (const po::error& error) {
     return Status(IMCTL_INVALID_ARGUMENT, error.what());
   }
   flags.rest.insert(flags.rest.end(), end, arguments.end());
+  if (!flags.server.empty()) {
+    Result<std::string> address = normal_address(flags.server);
+    if (!address.ok()) return Status(IMCTL_INVALID_ARGUMENT, "--server: " + address.status().message());
+    flags.server = *address;
+  }
   if (flags.embedded && !flags.server.empty() && env("IMCTL_SERVER").empty()) {
     return Status(IMCTL_INVALID_ARGUMENT,
                   "--embedded opens a host in this process and --server names another: choose one");

@@ -31,7 +31,7 @@ Result<std::unique_ptr<Transport>> open_transport(const Flags& flags) {
     return make_embedded_transport(options);
   }
   Result<std::string> address =
-      flags.server.empty() ? default_address(flags.config) : normal_address(flags.server);
+      flags.server.empty() ? default_address(flags.config) : Result<std::string>(flags.server);
   if (!address.ok()) return address.status();
   return make_grpc_transport(*address);
 }

@@ -128,7 +128,7 @@ const Tree& at(const Tree& tree, const std::string& key) {
 }
 
 void print_settings(const Tree& settings, std::ostream& out) {
-  Table table({"KEY", "TYPE", "DEFAULT", "ENVIRONMENT", "HELP"}, true, 0);
+  Table table({"  KEY", "TYPE", "DEFAULT", "ENVIRONMENT", "HELP"}, true, 0);
   for (const Tree& setting : settings.items) {
     std::vector<std::string> environment;
     for (const Tree& name : at(setting, "environment").items) environment.push_back(name.text);

@@ -69,7 +69,7 @@ Result<std::optional<std::string>> RequestSource::from_document() {
   auto status = google::protobuf::util::JsonStringToMessage(json, message.get());
   if (!status.ok()) {
     return Status(IMCTL_INVALID_ARGUMENT,
-                  documents_->name() + ":" + std::to_string((*document)->line) + ": not a " +
+                  documents_->name() + ":" + std::to_string((*document)->line) + ": does not fit " +
                       method_->input_type()->full_name() + ": " +
                       clean_line(std::string(status.message())));
   }

@@ -136,13 +136,16 @@ std::string wrap(std::string_view text, size_t indent, size_t width) {
   while (start < text.size()) {
     size_t end = text.find('\n', start);
     if (end == std::string_view::npos) end = text.size();
+    std::string_view source = text.substr(start, end - start);
+    // What goes on in an item of a list stands under its first word.
+    size_t hang = source.starts_with("- ") ? indent + 2 : indent;
     std::string line(indent, ' ');
     size_t used = 0;
-    for (const std::string& word : split_words(text.substr(start, end - start))) {
+    for (const std::string& word : split_words(source)) {
       size_t size = display_width(word);
       if (used > 0 && indent + used + 1 + size > width) {
         result += line + "\n";
-        line.assign(indent, ' ');
+        line.assign(hang, ' ');
         used = 0;
       }
       if (used > 0) {

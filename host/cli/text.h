@@ -29,7 +29,7 @@ std::string join(const std::vector<std::string>& parts, std::string_view separat
 std::vector<std::string> split_words(std::string_view text);
 
 // Breaks text at spaces so that lines are at most `width` columns; every line starts with `indent`
-// spaces, the first one too. Empty lines stay: they are paragraphs.
+// spaces, the first one too. Line ends stay; items of a list ("- ") hang.
 std::string wrap(std::string_view text, size_t indent, size_t width);
 
 // "ackCount", "ack_count" -> "ack-count".
