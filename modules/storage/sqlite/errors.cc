@@ -7,8 +7,26 @@
 namespace imctl::storage {
 namespace {
 
-bool no_space(int system_error) {
+bool means_no_space(int system_error) {
   return system_error == ENOSPC || system_error == EDQUOT || system_error == EFBIG;
+}
+
+// SQLite says SQLITE_FULL for ENOSPC alone; that a quota or a limit is reached, only the system's
+// error tells: the last one of the connection, of its database file, or of its log.
+bool no_space(sqlite3* db) {
+  if (db == nullptr) return false;
+  if (means_no_space(sqlite3_system_errno(db))) return true;
+  for (int pointer : {SQLITE_FCNTL_FILE_POINTER, SQLITE_FCNTL_JOURNAL_POINTER}) {
+    sqlite3_file* file = nullptr;
+    int system_error = 0;
+    if (sqlite3_file_control(db, "main", pointer, static_cast<void*>(&file)) == SQLITE_OK &&
+        file != nullptr && file->pMethods != nullptr &&
+        file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &system_error) == SQLITE_OK &&
+        means_no_space(system_error)) {
+      return true;
+    }
+  }
+  return false;
 }
 
 Status no_space_for(const std::string& database, const std::string& why) {
@@ -30,11 +48,10 @@ Status to_status(const SQLite::Exception& error, sqlite3* db, const std::string&
   const std::string database = "the database " + path;
   const std::string why = " (" + std::string(error.what()) + ", SQLite code " +
                           std::to_string(error.getExtendedErrorCode()) + ")";
-  const int system_error = db != nullptr ? sqlite3_system_errno(db) : 0;
   switch (error.getErrorCode() & 0xFF) {
     case SQLITE_FULL: return no_space_for(database, why);
     case SQLITE_IOERR:
-      if (no_space(system_error)) return no_space_for(database, why);
+      if (no_space(db)) return no_space_for(database, why);
       return {IMCTL_UNAVAILABLE, "the disk fails under " + database + why +
                                      ": look into the system's log, then try again"};
     case SQLITE_NOMEM:
@@ -42,7 +59,7 @@ Status to_status(const SQLite::Exception& error, sqlite3* db, const std::string&
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB: return damaged(path, error.what());
     case SQLITE_CANTOPEN:
-      if (no_space(system_error)) return no_space_for(database, why);
+      if (no_space(db)) return no_space_for(database, why);
       [[fallthrough]];
     case SQLITE_READONLY:
     case SQLITE_PERM:

@@ -1,0 +1,147 @@
+// imctl-bench: the host against a plain gRPC server, in turns, with one client. Figures are medians of the
+// rounds and ratios of rounds side by side, since machines drift.
+//
+//   imctl-bench [--rounds N] [--json FILE]
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <functional>
+#include <stdexcept>
+#include <thread>
+
+#include "load.h"
+#include "process.h"
+#include "report.h"
+
+namespace imctl::bench {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr double kRatioGoal = 0.95;
+
+std::vector<std::string> serve_command(const std::string& data, int port, const std::string& modules,
+                                       const std::string& module_path) {
+  return {IMCTL_PROGRAM,          "serve",           "--set", "host.data=" + data,
+          "--set",                "host.listen=127.0.0.1:" + std::to_string(port),
+          "--set",                "host.auth=none",  "--set", "host.log_level=error",
+          "--set",                "host.modules=" + modules,
+          "--set",                "host.module_path=" + module_path};
+}
+
+// The same measured on both, in turns.
+class Pair {
+ public:
+  using Measure = std::function<Load(Client&)>;
+  Pair(Client& host, Client& plain, int rounds, const Measure& measure) {
+    measure(host);  // warm
+    measure(plain);
+    for (int i = 0; i < rounds; ++i) {
+      // The order changes, so that neither always follows the other.
+      Load first = measure(i % 2 == 0 ? host : plain);
+      Load second = measure(i % 2 == 0 ? plain : host);
+      host_.push_back(i % 2 == 0 ? first : second);
+      plain_.push_back(i % 2 == 0 ? second : first);
+    }
+  }
+  Figure figure(const std::string& name, const std::string& unit, double Load::*what) const {
+    std::vector<double> ours, theirs, ratios;
+    for (size_t i = 0; i < host_.size(); ++i) {
+      ours.push_back(host_[i].*what);
+      theirs.push_back(plain_[i].*what);
+      ratios.push_back(ours.back() / theirs.back());
+    }
+    return {name, median(ours), unit, "plain gRPC server", median(theirs), median(ratios), "", std::nullopt};
+  }
+  // Calls a second, with the goal.
+  Figure rate(const std::string& name, const std::string& unit) const {
+    Figure made = figure(name, unit, &Load::per_second);
+    made.goal = "ratio >= 0.95";
+    made.met = *made.ratio >= kRatioGoal;
+    return made;
+  }
+
+ private:
+  std::vector<Load> host_, plain_;
+};
+
+Figure limit(const std::string& name, double value, const std::string& unit, double goal) {
+  char words[64];
+  std::snprintf(words, sizeof(words), "< %g %s", goal, unit.c_str());
+  return {name, value, unit, "", std::nullopt, std::nullopt, words, value < goal};
+}
+
+void measure_calls(std::vector<Figure>* figures, int rounds) {
+  Folder folder;
+  int host_port = free_port();
+  Process host(serve_command(folder.path(), host_port, "bench,bench-peer", IMCTL_BENCH_MODULES));
+  int plain_port = free_port();
+  Process plain({IMCTL_PLAIN_SERVER, "127.0.0.1:" + std::to_string(plain_port)});
+  Client to_host("127.0.0.1:" + std::to_string(host_port));
+  Client to_plain("127.0.0.1:" + std::to_string(plain_port));
+
+  for (int in_flight : {1, 64}) {
+    Pair pair(to_host, to_plain, rounds,
+              [in_flight](Client& client) { return client.unary(in_flight, std::chrono::milliseconds(500)); });
+    std::string name = "unary, " + std::to_string(in_flight) + " in flight";
+    figures->push_back(pair.rate(name, "calls/s"));
+    figures->push_back(pair.figure(name + ", p50", "us", &Load::p50_us));
+    figures->push_back(pair.figure(name + ", p99", "us", &Load::p99_us));
+  }
+  Pair streams(to_host, to_plain, rounds, [](Client& client) { return client.stream(50000); });
+  figures->push_back(streams.rate("server stream of 1 KB messages", "msg/s"));
+
+  std::vector<double> chains;
+  for (int i = 0; i < rounds; ++i) chains.push_back(to_host.chain(100000) / 1000);
+  figures->push_back(limit("call between two modules", median(chains), "us", 2));
+}
+
+// The installed set of modules, from nothing to an answered call.
+void measure_start(std::vector<Figure>* figures, int rounds) {
+  std::vector<double> starts, memory;
+  for (int i = 0; i < rounds; ++i) {
+    Folder folder;
+    int port = free_port();
+    Clock::time_point start = Clock::now();
+    Process host(serve_command(folder.path(), port, "", IMCTL_MODULES));
+    if (!wait_listening(port)) throw std::runtime_error("the host does not start");
+    answered("127.0.0.1:" + std::to_string(port));
+    starts.push_back(std::chrono::duration<double, std::milli>(Clock::now() - start).count());
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    memory.push_back(host.resident_megabytes());
+  }
+  figures->push_back(limit("start to the first answered call", median(starts), "ms", 100));
+  figures->push_back(limit("idle memory (resident)", median(memory), "MB", 30));
+}
+
+int run(int argc, char** argv) {
+  int rounds = 9;
+  std::string json = "build/bench.json";
+  for (int i = 1; i + 1 < argc; i += 2) {
+    if (std::strcmp(argv[i], "--rounds") == 0) rounds = std::atoi(argv[i + 1]);
+    if (std::strcmp(argv[i], "--json") == 0) json = argv[i + 1];
+  }
+  if (argc % 2 == 0 || rounds < 1) {
+    std::fprintf(stderr, "usage: %s [--rounds N] [--json FILE]\n", argv[0]);
+    return 2;
+  }
+  std::vector<Figure> figures;
+  measure_calls(&figures, rounds);
+  measure_start(&figures, rounds);
+  print_table(figures);
+  write_json(figures, json);
+  return 0;
+}
+
+}  // namespace
+}  // namespace imctl::bench
+
+int main(int argc, char** argv) {
+  try {
+    return imctl::bench::run(argc, argv);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "imctl-bench: %s\n", e.what());
+    return 1;
+  }
+}
