@@ -4,9 +4,11 @@
 #include <grpcpp/grpcpp.h>
 
 #include <condition_variable>
+#include <cstdint>
 #include <mutex>
 #include <thread>
 #include <utility>
+#include <vector>
 
 namespace imctl::host::cli {
 namespace {
@@ -29,99 +31,117 @@ std::string to_string(const ByteBuffer& buffer) {
   return bytes;
 }
 
-// One call of any kind: on the wire a unary call is a stream with one message each way.
-//
-// A hold is kept from the start until `over_`, so operations may be started until then, under the
-// mutex, from any thread.
-class StreamCall : public grpc::ClientBidiReactor<ByteBuffer, ByteBuffer> {
+// One call of any kind: on the wire a unary call is a stream with one message each way. All events come
+// through one queue that the thread in `run` polls; writes may be started from another thread until the
+// call is over.
+class StreamCall {
  public:
-  void start(grpc::GenericStub* stub, const CallRequest& request) {
+  using OnReply = std::function<bool(std::string)>;
+
+  StreamCall(grpc::GenericStub* stub, const CallRequest& request) {
     if (request.dry_run) context_.AddMetadata("imctl-dry-run", "1");
     if (request.timeout.count() > 0) {
       context_.set_deadline(std::chrono::system_clock::now() + request.timeout);
     }
-    stub->PrepareBidiStreamingCall(&context_, request.method, grpc::StubOptions(), this);
-    AddHold();
-    StartRead(&incoming_);
-    StartCall();
+    stream_ = stub->PrepareCall(&context_, request.method, &queue_);
+    stream_->StartCall(tag(kStarted));
+    void* got = nullptr;
+    bool ok = false;
+    (void)queue_.Next(&got, &ok);
+    over_ = !ok;
   }
 
   void cancel() { context_.TryCancel(); }
 
-  // Waits until the message is with gRPC; false: the call is over.
-  bool write(const std::string& bytes, bool last) {
+  // Starts the only write.
+  void write_last(const std::string& bytes) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (over_) return;
+    ++pending_;
+    stream_->WriteLast(to_buffer(bytes), grpc::WriteOptions(), tag(kWritten));
+  }
+
+  // Waits until the message is with gRPC; false: the call is over. Beside `run`, on another thread.
+  bool write(const std::string& bytes) {
     std::unique_lock<std::mutex> lock(mutex_);
     if (over_) return false;
-    outgoing_ = to_buffer(bytes);
+    ++pending_;
     writing_ = true;
-    grpc::WriteOptions options;
-    if (last) options.set_last_message();
-    StartWrite(&outgoing_, options);
+    stream_->Write(to_buffer(bytes), tag(kWritten));
     changed_.wait(lock, [this] { return !writing_; });
     return write_ok_;
   }
 
   void writes_done() {
     std::lock_guard<std::mutex> lock(mutex_);
-    if (!over_) StartWritesDone();
+    if (over_) return;
+    ++pending_;
+    stream_->WritesDone(tag(kWritten));
   }
 
-  // The next reply; nothing: no more.
-  std::optional<std::string> read() {
-    std::unique_lock<std::mutex> lock(mutex_);
-    changed_.wait(lock, [this] { return read_done_; });
-    if (!read_ok_) return std::nullopt;
-    std::string bytes = to_string(incoming_);
-    incoming_.Clear();
-    read_done_ = false;
-    StartRead(&incoming_);
-    return bytes;
-  }
-
-  // Waits for the end. Once; no reply is read afterwards.
-  grpc::Status end() {
-    {
-      std::lock_guard<std::mutex> lock(mutex_);
-      over_ = true;
+  // Reads until the end of the call. Once.
+  grpc::Status run(const OnReply& on_reply) {
+    grpc::Status status;
+    ByteBuffer incoming;
+    if (over_) {
+      stream_->Finish(&status, tag(kFinished));
+    } else {
+      stream_->Read(&incoming, tag(kRead));
     }
-    RemoveHold();
-    std::unique_lock<std::mutex> lock(mutex_);
-    changed_.wait(lock, [this] { return done_; });
-    return status_;
-  }
-
-  void OnReadDone(bool ok) override {
-    std::lock_guard<std::mutex> lock(mutex_);
-    read_ok_ = ok;
-    read_done_ = true;
-    changed_.notify_all();
-  }
-  void OnWriteDone(bool ok) override {
-    std::lock_guard<std::mutex> lock(mutex_);
-    write_ok_ = ok;
-    writing_ = false;
-    changed_.notify_all();
-  }
-  void OnDone(const grpc::Status& status) override {
-    std::lock_guard<std::mutex> lock(mutex_);
-    status_ = status;
-    done_ = true;
-    changed_.notify_all();
+    bool finished = false;
+    while (!finished || still_writing()) {
+      void* got = nullptr;
+      bool ok = false;
+      if (!queue_.Next(&got, &ok)) break;
+      if (got == tag(kFinished)) {
+        finished = true;
+      } else if (got == tag(kWritten)) {
+        written(ok);
+      } else if (ok) {
+        if (!on_reply(to_string(incoming))) cancel();
+        incoming.Clear();
+        stream_->Read(&incoming, tag(kRead));
+      } else {
+        {
+          std::lock_guard<std::mutex> lock(mutex_);
+          over_ = true;
+        }
+        stream_->Finish(&status, tag(kFinished));
+      }
+    }
+    queue_.Shutdown();
+    void* got = nullptr;
+    bool ok = false;
+    while (queue_.Next(&got, &ok)) {
+    }
+    return status;
   }
 
  private:
+  enum Tag : intptr_t { kStarted = 1, kRead, kWritten, kFinished };
+  static void* tag(Tag value) { return reinterpret_cast<void*>(value); }
+
+  bool still_writing() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return pending_ > 0;
+  }
+  void written(bool ok) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    --pending_;
+    writing_ = false;
+    write_ok_ = ok;
+    changed_.notify_all();
+  }
+
   grpc::ClientContext context_;
-  ByteBuffer incoming_;
-  ByteBuffer outgoing_;
+  grpc::CompletionQueue queue_;
+  std::unique_ptr<grpc::GenericClientAsyncReaderWriter> stream_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  bool over_ = false;
-  bool writing_ = false;
+  bool over_ = false;     // no write may be started
+  int pending_ = 0;       // writes whose event has not come
+  bool writing_ = false;  // `write` waits
   bool write_ok_ = false;
-  bool read_done_ = false;
-  bool read_ok_ = false;
-  bool done_ = false;
-  grpc::Status status_;
 };
 
 class GrpcTransport : public Transport {
@@ -140,29 +160,26 @@ class GrpcTransport : public Transport {
   Status call(const CallRequest& request,
               const std::function<std::optional<std::string>()>& next_request,
               const std::function<bool(std::string)>& on_reply) override {
-    auto call = std::make_shared<StreamCall>();
+    std::optional<std::string> only;
+    if (!request.client_streams) only = next_request();
+    auto call = std::make_shared<StreamCall>(stub_.get(), request);
     {
       std::lock_guard<std::mutex> lock(mutex_);
       current_ = call;
     }
-    call->start(stub_.get(), request);
     if (request.client_streams) {
       // It may wait for standard input longer than the call lives: nobody waits for it, and what it
       // holds is its own.
       std::thread([call, next_request] {
         while (std::optional<std::string> bytes = next_request()) {
-          if (!call->write(*bytes, false)) return;
+          if (!call->write(*bytes)) return;
         }
         call->writes_done();
       }).detach();
     } else {
-      std::optional<std::string> bytes = next_request();
-      (void)call->write(bytes ? *bytes : std::string(), true);
+      call->write_last(only ? *only : std::string());
     }
-    while (std::optional<std::string> reply = call->read()) {
-      if (!on_reply(std::move(*reply))) call->cancel();
-    }
-    grpc::Status ended = call->end();
+    grpc::Status ended = call->run(on_reply);
     {
       std::lock_guard<std::mutex> lock(mutex_);
       current_ = nullptr;

@@ -77,8 +77,10 @@ class StreamReactor final : public ByteReactor, public Caller {
       writing_ = true;
     }
     grpc::WriteOptions options;
-    // What follows at once goes to the wire with it.
-    if (more) options.set_buffer_hint();
+    // What follows at once goes to the wire with it. Not the first, which carries the headers: gRPC would
+    // hold those back too and never tell that they were written.
+    if (more && headers_sent_) options.set_buffer_hint();
+    headers_sent_ = true;
     StartWrite(&outgoing_, options);
   }
 
@@ -91,9 +93,9 @@ class StreamReactor final : public ByteReactor, public Caller {
     {
       std::lock_guard lock(mutex_);
       if (writing_) {
-        // Only if the call was cancelled: a client that does not read must not hold it up.
         finish_ = status;
-        context_->TryCancel();
+        // A client that does not read must not hold up the end of a cancelled call.
+        if (call_->cancelled() != 0) context_->TryCancel();
         return;
       }
     }
@@ -127,6 +129,7 @@ class StreamReactor final : public ByteReactor, public Caller {
   grpc::CallbackServerContext* const context_;
   bool client_streams_ = false;
   bool server_streams_ = false;
+  bool headers_sent_ = false;
   grpc::ByteBuffer incoming_;
   grpc::ByteBuffer outgoing_;
   std::mutex begin_mutex_;

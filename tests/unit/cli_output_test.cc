@@ -117,13 +117,13 @@ TEST_F(OutputTest, Yaml) {
   Tree list = Tree::list();
   Tree item = Tree::object();
   item.add("x", Tree::literal("1"));
-  item.add("y", Tree::object());
+  item.add("z", Tree::object());
   list.items.push_back(item);
   list.items.push_back(Tree::list());
   tree.add("list", list);
   EXPECT_EQ(to_yaml(tree),
             "plain: a-b\nk1: \"5\"\nk2: \"true\"\nk3: \"\"\nk4: \"a: b\"\nk5: \"2024-01-01\"\nk6: \"no\"\n"
-            "k7: \"é\"\nk8: \"line\\nbreak\"\nlist:\n  - x: 1\n    y: {}\n  - []\n");
+            "k7: \"é\"\nk8: \"line\\nbreak\"\nlist:\n  - x: 1\n    z: {}\n  - []\n");
   EXPECT_EQ(to_yaml(Tree::object()), "{}\n");
 }
 

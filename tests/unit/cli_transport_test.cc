@@ -81,11 +81,11 @@ TEST_P(TransportTest, EveryKindOfCall) {
   Status status = call("Unary", {payload("hi")}, false, false);
   ASSERT_TRUE(status.ok()) << status.message();
   EXPECT_EQ(replies_, (std::vector<std::string>{payload("hi")}));
-  EXPECT_TRUE(call("Source", {payload("s", 5)}, false, true).ok());
+  EXPECT_EQ(call("Source", {payload("s", 5)}, false, true).message(), "");
   EXPECT_EQ(replies_.size(), 5U);
-  EXPECT_TRUE(call("Sink", {payload("a"), payload("b")}, true, false).ok());
+  EXPECT_EQ(call("Sink", {payload("a"), payload("b")}, true, false).message(), "");
   EXPECT_EQ(replies_.size(), 1U);
-  EXPECT_TRUE(call("Chat", {payload("a"), payload("b"), payload("c")}, true, true).ok());
+  EXPECT_EQ(call("Chat", {payload("a"), payload("b"), payload("c")}, true, true).message(), "");
   EXPECT_EQ(replies_.size(), 3U);
 }
 

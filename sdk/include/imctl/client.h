@@ -31,7 +31,8 @@ struct CallOptions {
 
 namespace detail {
 
-// Starts a unary call when awaited; resumes on the thread that finished it.
+// Starts a unary call when awaited; resumes on the thread that finished it. A call that is finished before
+// its start returns suspends nothing, so that a loop of such calls needs no stack.
 struct UnaryAwaiter {
   const Host& host;
   const imctl_target* target;
@@ -40,14 +41,15 @@ struct UnaryAwaiter {
   Status status = Status();
   Buffer reply = Buffer();
   std::coroutine_handle<> awaiter = nullptr;
+  std::atomic<bool> met = false;  // of start's return and on_finish, the second goes on
 
   bool await_ready() const noexcept { return false; }
-  void await_suspend(std::coroutine_handle<> handle) {
+  bool await_suspend(std::coroutine_handle<> handle) {
     awaiter = handle;
     imctl_client_options raw = options.raw();
-    // The answer may come before start returns, and this frame be gone by then.
     const imctl_client_table& client = host.client();
     client.release(client.start(host.raw(), target, &raw, request.give(), &events(), this));
+    return !met.exchange(true, std::memory_order_acq_rel);
   }
   void await_resume() const noexcept {}
 
@@ -58,7 +60,7 @@ struct UnaryAwaiter {
           auto* self = static_cast<UnaryAwaiter*>(user);
           self->status = Status(status);
           self->reply = self->host.adopt(reply);
-          self->awaiter.resume();
+          if (self->met.exchange(true, std::memory_order_acq_rel)) self->awaiter.resume();
         }};
     return kEvents;
   }
