@@ -54,7 +54,7 @@ Arguments::Arguments(const google::protobuf::Descriptor* request, const imctl::V
     const FieldDescriptor* field = request->field(i);
     if (placed.contains(field)) continue;
     std::string flag = dashed(field->name());
-    if (!taken.insert(flag).second) flag = "field-" + flag;
+    if (!taken.insert(flag).second) flag.insert(0, "field-");
     auto found = shorts.find(field->name());
     all_.push_back({field, flag, found == shorts.end() ? '\0' : found->second, false});
   }

@@ -86,6 +86,7 @@ std::string short_name(const EnumValueDescriptor* value) {
 
 std::vector<std::string> short_names(const google::protobuf::EnumDescriptor* type) {
   std::vector<std::string> names;
+  names.reserve(static_cast<size_t>(type->value_count()));
   for (int i = 0; i < type->value_count(); ++i) names.push_back(short_name(type->value(i)));
   return names;
 }

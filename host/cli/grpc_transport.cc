@@ -3,8 +3,8 @@
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 
+#include <array>
 #include <condition_variable>
-#include <cstdint>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -45,13 +45,16 @@ class StreamCall {
     }
     stream_ = stub->PrepareCall(&context_, request.method, &queue_);
     stream_->StartCall(tag(kStarted));
-    void* got = nullptr;
-    bool ok = false;
-    (void)queue_.Next(&got, &ok);
-    over_ = !ok;
   }
 
   void cancel() { context_.TryCancel(); }
+
+  // Waits for the connection. Before all that follows.
+  void wait_started() {
+    void* got = nullptr;
+    bool ok = false;
+    over_ = !queue_.Next(&got, &ok) || !ok;
+  }
 
   // Starts the only write.
   void write_last(const std::string& bytes) {
@@ -118,8 +121,9 @@ class StreamCall {
   }
 
  private:
-  enum Tag : intptr_t { kStarted = 1, kRead, kWritten, kFinished };
-  static void* tag(Tag value) { return reinterpret_cast<void*>(value); }
+  enum Tag { kStarted, kRead, kWritten, kFinished, kTags };
+  // An event's name: an address of its own.
+  void* tag(Tag value) { return &tags_[value]; }
 
   bool still_writing() {
     std::lock_guard<std::mutex> lock(mutex_);
@@ -133,6 +137,7 @@ class StreamCall {
     changed_.notify_all();
   }
 
+  std::array<char, kTags> tags_{};
   grpc::ClientContext context_;
   grpc::CompletionQueue queue_;
   std::unique_ptr<grpc::GenericClientAsyncReaderWriter> stream_;
@@ -167,6 +172,7 @@ class GrpcTransport : public Transport {
       std::lock_guard<std::mutex> lock(mutex_);
       current_ = call;
     }
+    call->wait_started();
     if (request.client_streams) {
       // It may wait for standard input longer than the call lives: nobody waits for it, and what it
       // holds is its own.

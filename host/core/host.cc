@@ -1,5 +1,6 @@
 #include "core/host.h"
 
+#include <google/protobuf/stubs/logging.h>
 #include <openssl/evp.h>
 #include <unistd.h>
 
@@ -66,6 +67,8 @@ Result<std::unique_ptr<Host>> Host::open(const HostOptions& options) {
 }
 
 Status Host::start(const HostOptions& options) {
+  // Protobuf would print a line of its own for each request that is no valid message.
+  google::protobuf::SetLogHandler(nullptr);
   Result<SettingsSources> sources =
       SettingsSources::load(options.config_file, options.set, options.environment);
   if (!sources.ok()) return sources.status();
@@ -86,7 +89,10 @@ Status Host::start(const HostOptions& options) {
 
   // Nothing of a module's code runs before all of this holds.
   Result<std::vector<ModuleFile>> files = find_modules(config_.modules, config_.module_path);
-  if (!files.ok()) return files.status();
+  if (!files.ok()) {
+    std::string where = config_.modules.empty() ? std::string() : config_.modules_source + ": ";
+    return {files.status().code(), where + files.status().message()};
+  }
   files = order_modules(std::move(*files), builtin.manifest);
   if (!files.ok()) return files.status();
   std::vector<Prepared> prepared;

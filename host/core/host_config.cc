@@ -57,8 +57,16 @@ bool is_port(const std::string& text) {
          std::stoi(text) <= 65535;
 }
 
+// Who says what is in force: "imctl.conf:12", "env API_PORT".
+std::string source_of(const Section& section, const char* key) {
+  for (const SettingValue& value : section.values) {
+    if (value.key == key) return value.source;
+  }
+  return "default";
+}
+
 // "HOST:PORT", or a port of 127.0.0.1; comma-separated.
-Result<std::vector<std::string>> parse_listen(const std::string& text) {
+Result<std::vector<std::string>> parse_listen(const std::string& text, const std::string& source) {
   std::vector<std::string> all;
   if (text == "none") return all;
   for (size_t from = 0; from <= text.size();) {
@@ -70,7 +78,7 @@ Result<std::vector<std::string>> parse_listen(const std::string& text) {
     if (is_port(one)) one = "127.0.0.1:" + one;
     size_t colon = one.rfind(':');
     if (colon == std::string::npos || colon == 0 || !is_port(one.substr(colon + 1))) {
-      return Status(IMCTL_INVALID_ARGUMENT, "host.listen: '" + one +
+      return Status(IMCTL_INVALID_ARGUMENT, source + ": host.listen: '" + one +
                                                 "' is not HOST:PORT, a port of 127.0.0.1, or none");
     }
     all.push_back(one);
@@ -92,7 +100,8 @@ Result<HostConfig> read_host_config(SettingsSources& sources, const Descriptors&
   if (!section.ok()) return section.status();
   Fields fields(*section->messages[0]);
   HostConfig config;
-  Result<std::vector<std::string>> listen = parse_listen(fields.text("listen"));
+  Result<std::vector<std::string>> listen = 
+      parse_listen(fields.text("listen"), source_of(*section, "host.listen"));
   if (!listen.ok()) return listen.status();
   config.listen = std::move(*listen);
   config.data = fields.text("data");
@@ -107,11 +116,12 @@ Result<HostConfig> read_host_config(SettingsSources& sources, const Descriptors&
   config.domain = fields.text("domain");
   config.auth_none = fields.text("auth") == "none";
   config.modules = fields.list("modules");
+  config.modules_source = source_of(*section, "host.modules");
   config.module_path = fields.list("module_path");
   if (config.module_path.empty()) config.module_path = default_module_path();
   std::optional<imctl_log_level> level = parse_log_level(fields.text("log_level"));
   if (!level) {
-    return Status(IMCTL_INVALID_ARGUMENT, "host.log_level: '" + fields.text("log_level") + "' is no level");
+    return Status(IMCTL_INVALID_ARGUMENT, source_of(*section, "host.log_level") + ": host.log_level: '" + fields.text("log_level") + "' is no level");
   }
   config.log_level = *level;
   config.max_request = fields.u64("max_request");

@@ -24,6 +24,7 @@ struct HostConfig {
   std::string domain;
   bool auth_none = false;
   std::vector<std::string> modules;
+  std::string modules_source;  // who says so: "default", "imctl.conf:12", "env ...", "--set"
   std::vector<std::string> module_path;
   imctl_log_level log_level = IMCTL_LOG_INFO;
   size_t max_request = 0;
