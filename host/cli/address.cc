@@ -66,8 +66,8 @@ std::string config_file(const std::string& named) {
   if (!named.empty()) return named;
   std::string from_env = env("IMCTL_CONFIG");
   if (!from_env.empty()) return from_env;
-  for (const std::string& path :
-       {xdg("XDG_CONFIG_HOME", "/.config") + "/imctl/imctl.conf", std::string("/etc/imctl/imctl.conf")}) {
+  for (const std::string& path : {xdg("XDG_CONFIG_HOME", "/.config") + "/imctl/imctl.conf",
+                                  std::string("/etc/imctl/imctl.conf")}) {
     if (readable(path)) return path;
   }
   return {};
@@ -82,8 +82,9 @@ Result<std::string> normal_address(const std::string& text) {
   if (colon == std::string::npos || !is_port(text.substr(colon + 1)) ||
       text.find('/') != std::string::npos) {
     return Status(IMCTL_INVALID_ARGUMENT,
-                  "'" + text + "' is not an address: write it like unix:/run/imctl/imctl.sock or "
-                               "127.0.0.1:50051");
+                  "'" + text +
+                      "' is not an address: write it like unix:/run/imctl/imctl.sock or "
+                      "127.0.0.1:50051");
   }
   return text;
 }

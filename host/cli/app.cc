@@ -59,15 +59,18 @@ int App::dispatch() {
   if (words.empty()) {
     const std::string& flag = flags_.rest.front();
     std::string bare = flag.substr(std::min(flag.find_first_not_of('-'), flag.size()));
-    return usage("", "no such flag " + clean_line(flag) +
-                         did_you_mean(bare.substr(0, bare.find('=')), flag_names()), "");
+    return usage("",
+                 "no such flag " + clean_line(flag) +
+                     did_you_mean(bare.substr(0, bare.find('=')), flag_names()),
+                 "");
   }
 
   const LocalVerb* local = find_local_verb(words);
   bool takes_settings = flags_.embedded || (local != nullptr && local->takes_settings);
   if (!flags_.set.empty() && !takes_settings) {
-    return usage("", "--set is for `imctl serve` and --embedded: a running host has its settings already",
-                 "");
+    return usage(
+        "", "--set is for `imctl serve` and --embedded: a running host has its settings already",
+        "");
   }
   if (local != nullptr) {
     size_t own = split_words(local->path).size();
@@ -83,7 +86,8 @@ int App::dispatch() {
   Status status = connect();
   if (!status.ok()) {
     // A word that is nearly one of ours is more likely a mistake than a wish for a host.
-    std::string near = status.code() == IMCTL_UNAVAILABLE ? nearest(words.front(), local_nouns()) : "";
+    std::string near =
+        status.code() == IMCTL_UNAVAILABLE ? nearest(words.front(), local_nouns()) : "";
     fail(words.front() + (words.size() > 1 ? " " + words[1] : ""), status);
     if (!near.empty() && near != words.front()) {
       terminal_.err << "Did you mean `imctl " << near << "`?\n";
@@ -148,7 +152,8 @@ int App::help(const std::vector<std::string>& words) {
   if (text.empty()) return unknown(words);
   terminal_.out << text;
   if (!status.ok()) {
-    terminal_.out << '\n' << wrap("The verbs of modules are not shown: " + status.message(), 0, width);
+    terminal_.out << '\n'
+                  << wrap("The verbs of modules are not shown: " + status.message(), 0, width);
   }
   return kDone;
 }

@@ -18,10 +18,10 @@ namespace imctl::host::cli {
 
 // What the program is connected to.
 struct Terminal {
-  std::ostream& out;   // data
-  std::ostream& err;   // everything else
-  int in = 0;          // requests, lines
-  size_t width = 0;    // columns of `out`; 0: not a terminal
+  std::ostream& out;  // data
+  std::ostream& err;  // everything else
+  int in = 0;         // requests, lines
+  size_t width = 0;   // columns of `out`; 0: not a terminal
 };
 
 // Gives the way to the host that the flags name.

@@ -101,7 +101,8 @@ Result<Given> Arguments::parse(const std::vector<std::string>& tokens) const {
       std::string text = option.value.empty() ? "" : option.value.front();
       if (option.string_key == "file") {
         if (!given.file.empty()) return Status(IMCTL_INVALID_ARGUMENT, "-f is there twice");
-        if (text.empty()) return Status(IMCTL_INVALID_ARGUMENT, "-f needs a file, or - for standard input");
+        if (text.empty())
+          return Status(IMCTL_INVALID_ARGUMENT, "-f needs a file, or - for standard input");
         given.file = text;
       } else if (!option.string_key.empty()) {
         const FieldDescriptor* field = flags.at(option.string_key)->field;
@@ -111,9 +112,10 @@ Result<Given> Arguments::parse(const std::vector<std::string>& tokens) const {
         given.values.emplace_back(places[place]->field, text);
         if (!places[place]->field->is_repeated()) ++place;
       } else {
-        return Status(IMCTL_INVALID_ARGUMENT, "what is '" + clean_line(text) + "' for? There " +
-                                                  (places.empty() ? "are no arguments without a flag"
-                                                                  : "is one argument too many"));
+        return Status(
+            IMCTL_INVALID_ARGUMENT,
+            "what is '" + clean_line(text) + "' for? There " +
+                (places.empty() ? "are no arguments without a flag" : "is one argument too many"));
       }
     }
   } catch (const po::unknown_option& error) {
@@ -144,7 +146,8 @@ Status Arguments::check(const Given& given) const {
     if (oneof == nullptr) continue;
     const FieldDescriptor*& other = chosen[oneof];
     if (other != nullptr && other != field) {
-      return {IMCTL_INVALID_ARGUMENT, label(other) + " and " + label(field) + " exclude each other"};
+      return {IMCTL_INVALID_ARGUMENT,
+              label(other) + " and " + label(field) + " exclude each other"};
     }
     other = field;
   }

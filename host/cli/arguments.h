@@ -16,8 +16,8 @@ namespace imctl::host::cli {
 
 struct Argument {
   const google::protobuf::FieldDescriptor* field = nullptr;
-  std::string flag;       // "spec-version"; of a positional one, what help calls it
-  char short_flag = 0;    // 0: none
+  std::string flag;     // "spec-version"; of a positional one, what help calls it
+  char short_flag = 0;  // 0: none
   bool positional = false;
 };
 
@@ -29,8 +29,8 @@ struct Given {
 
 class Arguments {
  public:
-  // A field whose flag is also one of every command's, or `-f`, is `--field-NAME`. A short flag that
-  // is taken is left out.
+  // A field whose flag is also one of every command's, or `-f`, is `--field-NAME`. A short flag
+  // that is taken is left out.
   Arguments(const google::protobuf::Descriptor* request, const imctl::Verb& verb);
 
   // Positional ones first, in their order; then the flags in the .proto's.

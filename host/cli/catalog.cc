@@ -15,8 +15,9 @@ Result<Catalog> Catalog::make(const std::vector<std::string>& manifests) {
   catalog.modules_.resize(manifests.size());
   for (size_t i = 0; i < manifests.size(); ++i) {
     if (!catalog.modules_[i].manifest.ParseFromString(manifests[i])) {
-      return Status(IMCTL_DATA_LOSS, "the host's catalog holds a manifest that is none: is it of "
-                                     "another version than this program?");
+      return Status(IMCTL_DATA_LOSS,
+                    "the host's catalog holds a manifest that is none: is it of "
+                    "another version than this program?");
     }
     catalog.add_verbs(i);
   }
@@ -39,7 +40,8 @@ void Catalog::add_verbs(size_t module) {
   for (const google::protobuf::FileDescriptorProto& file : manifest.file()) {
     if (!seen.insert(file.name()).second) continue;
     for (const google::protobuf::ServiceDescriptorProto& service : file.service()) {
-      std::string name = file.package().empty() ? service.name() : file.package() + "." + service.name();
+      std::string name =
+          file.package().empty() ? service.name() : file.package() + "." + service.name();
       if (!served.contains(name)) continue;
       for (const google::protobuf::MethodDescriptorProto& method : service.method()) {
         if (!method.options().HasExtension(imctl::verb)) continue;
@@ -70,8 +72,8 @@ const VerbEntry* Catalog::find(const std::vector<std::string>& words) const {
 Result<const google::protobuf::MethodDescriptor*> Catalog::method(const VerbEntry& verb) {
   if (!verb.clash.empty()) {
     return Status(IMCTL_FAILED_PRECONDITION,
-                  "both modules `" + modules_[verb.module].manifest.name() + "` and `" + verb.clash +
-                      "` bring this verb: leave one of them out of host.modules");
+                  "both modules `" + modules_[verb.module].manifest.name() + "` and `" +
+                      verb.clash + "` bring this verb: leave one of them out of host.modules");
   }
   return describe(verb);
 }
@@ -90,8 +92,9 @@ Result<const google::protobuf::MethodDescriptor*> Catalog::describe(const VerbEn
   const google::protobuf::MethodDescriptor* method =
       service == nullptr ? nullptr : service->FindMethodByName(verb.method);
   if (method == nullptr) {
-    return Status(IMCTL_DATA_LOSS, "module `" + module.manifest.name() + "`: its descriptors lack " +
-                                       verb.service + "/" + verb.method);
+    return Status(IMCTL_DATA_LOSS, "module `" + module.manifest.name() +
+                                       "`: its descriptors lack " + verb.service + "/" +
+                                       verb.method);
   }
   return method;
 }
@@ -122,7 +125,8 @@ std::string reflow(const std::string& comment) {
 std::string summary(const std::string& comment) {
   size_t end = comment.find('\n');
   for (size_t i = 0; i < std::min(end, comment.size()); ++i) {
-    if (comment[i] == '.' && (i + 1 == comment.size() || comment[i + 1] == ' ' || comment[i + 1] == '\n')) {
+    if (comment[i] == '.' &&
+        (i + 1 == comment.size() || comment[i + 1] == ' ' || comment[i + 1] == '\n')) {
       end = i;
     }
   }

@@ -18,13 +18,13 @@ namespace imctl::host::cli {
 struct VerbEntry {
   std::vector<std::string> path;  // "message", "put"
   imctl::Verb verb;
-  std::string service;            // full name
-  std::string method;             // name within it
+  std::string service;  // full name
+  std::string method;   // name within it
   size_t module = 0;
   // Another module has the same path: neither is called.
   std::string clash;
 
-  std::string words() const;      // "message put"
+  std::string words() const;  // "message put"
 };
 
 class Catalog {
@@ -39,8 +39,8 @@ class Catalog {
   // The verb whose path is the longest that `words` starts with, or nullptr.
   const VerbEntry* find(const std::vector<std::string>& words) const;
 
-  // The method behind a verb; builds the module's descriptors on first use. The result lives as long
-  // as the catalog. A clash is FAILED_PRECONDITION and names both modules.
+  // The method behind a verb; builds the module's descriptors on first use. The result lives as
+  // long as the catalog. A clash is FAILED_PRECONDITION and names both modules.
   Result<const google::protobuf::MethodDescriptor*> method(const VerbEntry& verb);
   // The same for help: a clash does not matter.
   Result<const google::protobuf::MethodDescriptor*> describe(const VerbEntry& verb);
@@ -56,8 +56,8 @@ class Catalog {
   std::vector<VerbEntry> verbs_;
 };
 
-// A comment as its .proto has it, without the lines' own ends: a line for each paragraph and each item
-// of a list ("- ..."), empty lines between paragraphs.
+// A comment as its .proto has it, without the lines' own ends: a line for each paragraph and each
+// item of a list ("- ..."), empty lines between paragraphs.
 std::string reflow(const std::string& comment);
 
 // The comment at a method, field or service; empty if there is none.

@@ -15,7 +15,7 @@
 namespace imctl::host::cli {
 namespace {
 
-constexpr int kDigest = 1;     // of GetCatalogResponse
+constexpr int kDigest = 1;  // of GetCatalogResponse
 constexpr int kManifests = 2;
 constexpr int kVersion = 3;
 constexpr int kKnownDigest = 1;  // of GetCatalogRequest
@@ -26,7 +26,8 @@ std::string file_name(const std::string& address) {
   std::string name;
   for (char c : address) {
     hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211ULL;
-    bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.';
+    bool plain =
+        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.';
     name += plain ? c : '_';
   }
   if (name.size() > 60) name.erase(0, name.size() - 60);
@@ -129,12 +130,14 @@ Result<CatalogReply> fetch_catalog(Transport& transport, const CatalogCache* cac
         return true;
       });
   if (status.code() == IMCTL_UNIMPLEMENTED) {
-    return Status(IMCTL_UNIMPLEMENTED, "what answers at " + transport.where() +
-                                           " is not an imctl host: it serves no imctl.host.v1.Catalog");
+    return Status(IMCTL_UNIMPLEMENTED,
+                  "what answers at " + transport.where() +
+                      " is not an imctl host: it serves no imctl.host.v1.Catalog");
   }
   if (!status.ok()) return status;
   if (!reply) {
-    return Status(IMCTL_DATA_LOSS, "the catalog of the host at " + transport.where() + " cannot be read");
+    return Status(IMCTL_DATA_LOSS,
+                  "the catalog of the host at " + transport.where() + " cannot be read");
   }
   if (known && reply->manifests.empty() && reply->digest == known->digest) return *known;
   if (cache != nullptr) cache->store(*reply);

@@ -1,5 +1,5 @@
-// Gets the catalog from the host, with a cache on the client's side so that descriptors are sent only
-// when they changed.
+// Gets the catalog from the host, with a cache on the client's side so that descriptors are sent
+// only when they changed.
 #ifndef IMCTL_HOST_CLI_CATALOG_SOURCE_H
 #define IMCTL_HOST_CLI_CATALOG_SOURCE_H
 
@@ -13,8 +13,8 @@
 
 namespace imctl::host::cli {
 
-// imctl.host.v1.GetCatalogResponse. The message code of that file belongs to the built-in module, so
-// the client reads the reply by field numbers.
+// imctl.host.v1.GetCatalogResponse. The message code of that file belongs to the built-in module,
+// so the client reads the reply by field numbers.
 struct CatalogReply {
   std::string digest;
   std::vector<std::string> manifests;
@@ -24,8 +24,8 @@ struct CatalogReply {
   std::string serialize() const;
 };
 
-// $XDG_CACHE_HOME/imctl, one file per address of a host. What is broken or cannot be written is as if
-// it were not there.
+// $XDG_CACHE_HOME/imctl, one file per address of a host. What is broken or cannot be written is as
+// if it were not there.
 class CatalogCache {
  public:
   explicit CatalogCache(const std::string& address);

@@ -34,10 +34,8 @@ bool is_scalar_like(const FieldDescriptor* field) {
     case Descriptor::WELLKNOWNTYPE_UNSPECIFIED:
     case Descriptor::WELLKNOWNTYPE_ANY:
     case Descriptor::WELLKNOWNTYPE_STRUCT:
-    case Descriptor::WELLKNOWNTYPE_LISTVALUE:
-      return false;
-    default:
-      return true;
+    case Descriptor::WELLKNOWNTYPE_LISTVALUE: return false;
+    default: return true;
   }
 }
 
@@ -104,7 +102,8 @@ std::string field_text(const Message& message, const FieldDescriptor* field) {
   return join(parts, ",");
 }
 
-const Message* map_value(const Message& message, const FieldDescriptor* field, std::string_view key) {
+const Message* map_value(const Message& message, const FieldDescriptor* field,
+                         std::string_view key) {
   const Reflection* reflection = message.GetReflection();
   for (int i = 0; i < reflection->FieldSize(message, field); ++i) {
     const Message& entry = reflection->GetRepeatedMessage(message, field, i);
@@ -118,7 +117,8 @@ bool leads_somewhere(const Descriptor* type, std::string_view path) {
     size_t dot = path.find('.');
     std::string name(path.substr(0, dot));
     const FieldDescriptor* field = type->FindFieldByName(name);
-    if (field == nullptr) return type->FindOneofByName(name) != nullptr && dot == std::string_view::npos;
+    if (field == nullptr)
+      return type->FindOneofByName(name) != nullptr && dot == std::string_view::npos;
     if (dot == std::string_view::npos || field->is_map()) return true;
     if (field->is_repeated() || field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE) return false;
     type = field->message_type();
@@ -138,7 +138,8 @@ std::vector<Column> columns_of(const Descriptor* row, const imctl::Verb& verb, b
     const FieldDescriptor* field = row->field(i);
     bool there = std::any_of(columns.begin(), columns.end(),
                              [&](const Column& column) { return column.path == field->name(); });
-    if (!there && is_scalar_like(field)) columns.push_back({field->name(), header_of(field->name())});
+    if (!there && is_scalar_like(field))
+      columns.push_back({field->name(), header_of(field->name())});
   }
   return columns;
 }

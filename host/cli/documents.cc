@@ -91,7 +91,8 @@ Result<std::optional<Document>> DocumentReader::next_json() {
   if (!status.ok()) return status;
   if (start_ == buffer_.size()) return std::optional<Document>();
   if (buffer_[start_] != '{') {
-    return fail(name_ + ":" + std::to_string(line_) + ": a request is an object, so it begins with {");
+    return fail(name_ + ":" + std::to_string(line_) +
+                ": a request is an object, so it begins with {");
   }
   size_t depth = 0;
   bool string = false;
@@ -114,7 +115,8 @@ Result<std::optional<Document>> DocumentReader::next_json() {
       }
     }
     if (ended_) {
-      return fail(name_ + ":" + std::to_string(line_) + ": the object that begins here does not end");
+      return fail(name_ + ":" + std::to_string(line_) +
+                  ": the object that begins here does not end");
     }
     status = more();
     if (!status.ok()) return status;

@@ -10,8 +10,8 @@
 
 namespace imctl::host::cli {
 
-// Opens a host; destroying the transport stops it. An error is the host's, such as that another one runs
-// on the data folder.
+// Opens a host; destroying the transport stops it. An error is the host's, such as that another one
+// runs on the data folder.
 Result<std::unique_ptr<Transport>> make_embedded_transport(const HostOptions& options);
 
 }  // namespace imctl::host::cli

@@ -7,33 +7,37 @@ namespace imctl::host::cli {
 
 ExitCode exit_code(imctl_code code) {
   switch (code) {
-    case IMCTL_OK:
-      return kDone;
-    case IMCTL_NOT_FOUND:
-      return kNotFound;
+    case IMCTL_OK: return kDone;
+    case IMCTL_NOT_FOUND: return kNotFound;
     case IMCTL_PERMISSION_DENIED:
-    case IMCTL_UNAUTHENTICATED:
-      return kDenied;
-    case IMCTL_UNAVAILABLE:
-      return kUnreachable;
+    case IMCTL_UNAUTHENTICATED: return kDenied;
+    case IMCTL_UNAVAILABLE: return kUnreachable;
     case IMCTL_ALREADY_EXISTS:
     case IMCTL_ABORTED:
-    case IMCTL_FAILED_PRECONDITION:
-      return kConflict;
-    case IMCTL_DEADLINE_EXCEEDED:
-      return kDeadline;
-    default:
-      return kFailed;
+    case IMCTL_FAILED_PRECONDITION: return kConflict;
+    case IMCTL_DEADLINE_EXCEEDED: return kDeadline;
+    default: return kFailed;
   }
 }
 
 std::string code_name(imctl_code code) {
-  static constexpr std::array<const char*, 17> kNames = {
-      "OK",           "CANCELLED",      "UNKNOWN",           "INVALID_ARGUMENT",
-      "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",    "PERMISSION_DENIED",
-      "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE",
-      "UNIMPLEMENTED", "INTERNAL",      "UNAVAILABLE",       "DATA_LOSS",
-      "UNAUTHENTICATED"};
+  static constexpr std::array<const char*, 17> kNames = {"OK",
+                                                         "CANCELLED",
+                                                         "UNKNOWN",
+                                                         "INVALID_ARGUMENT",
+                                                         "DEADLINE_EXCEEDED",
+                                                         "NOT_FOUND",
+                                                         "ALREADY_EXISTS",
+                                                         "PERMISSION_DENIED",
+                                                         "RESOURCE_EXHAUSTED",
+                                                         "FAILED_PRECONDITION",
+                                                         "ABORTED",
+                                                         "OUT_OF_RANGE",
+                                                         "UNIMPLEMENTED",
+                                                         "INTERNAL",
+                                                         "UNAVAILABLE",
+                                                         "DATA_LOSS",
+                                                         "UNAUTHENTICATED"};
   auto index = static_cast<size_t>(code);
   return index < kNames.size() ? kNames[index] : "CODE_" + std::to_string(index);
 }

@@ -96,7 +96,8 @@ Status put_enum(Message* message, const FieldDescriptor* field, const std::strin
     const EnumValueDescriptor* value = field->enum_type()->value(i);
     std::string typed = dashed(lower(text));
     if (typed == short_name(value) || typed == dashed(lower(value->name()))) {
-      put<const EnumValueDescriptor*>(message, field, &Reflection::SetEnum, &Reflection::AddEnum, value);
+      put<const EnumValueDescriptor*>(message, field, &Reflection::SetEnum, &Reflection::AddEnum,
+                                      value);
       return {};
     }
   }
@@ -132,7 +133,8 @@ Status put_json(Message* to, const std::string& text) {
   google::protobuf::util::JsonParseOptions options;
   auto status = google::protobuf::util::JsonStringToMessage(text, to, options);
   if (status.ok()) return {};
-  return bad(text, "is not JSON that fits " + to->GetDescriptor()->full_name() + ": " + clean_line(std::string(status.message())));
+  return bad(text, "is not JSON that fits " + to->GetDescriptor()->full_name() + ": " +
+                       clean_line(std::string(status.message())));
 }
 
 Status put_message(Message* message, const FieldDescriptor* field, const std::string& text) {
@@ -166,8 +168,7 @@ Status put_message(Message* message, const FieldDescriptor* field, const std::st
     case Descriptor::WELLKNOWNTYPE_BYTESVALUE:
     case Descriptor::WELLKNOWNTYPE_BOOLVALUE:
       return set_field(sub_message(message, field), type->FindFieldByNumber(1), text);
-    default:
-      return put_json(sub_message(message, field), text);
+    default: return put_json(sub_message(message, field), text);
   }
 }
 
@@ -178,7 +179,8 @@ Status put_bytes(Message* message, const FieldDescriptor* field, const std::stri
     if (!content.ok()) return content.status();
     value = std::move(*content);
   }
-  put<std::string>(message, field, &Reflection::SetString, &Reflection::AddString, std::move(value));
+  put<std::string>(message, field, &Reflection::SetString, &Reflection::AddString,
+                   std::move(value));
   return {};
 }
 
@@ -220,9 +222,11 @@ Status set_field(Message* message, const FieldDescriptor* field, const std::stri
     case FieldDescriptor::CPPTYPE_INT64:
       return put_int<int64_t>(message, field, text, &Reflection::SetInt64, &Reflection::AddInt64);
     case FieldDescriptor::CPPTYPE_UINT32:
-      return put_int<uint32_t>(message, field, text, &Reflection::SetUInt32, &Reflection::AddUInt32);
+      return put_int<uint32_t>(message, field, text, &Reflection::SetUInt32,
+                               &Reflection::AddUInt32);
     case FieldDescriptor::CPPTYPE_UINT64:
-      return put_int<uint64_t>(message, field, text, &Reflection::SetUInt64, &Reflection::AddUInt64);
+      return put_int<uint64_t>(message, field, text, &Reflection::SetUInt64,
+                               &Reflection::AddUInt64);
     case FieldDescriptor::CPPTYPE_DOUBLE:
     case FieldDescriptor::CPPTYPE_FLOAT: {
       std::optional<double> number = parse_double(text);
@@ -241,48 +245,38 @@ Status set_field(Message* message, const FieldDescriptor* field, const std::stri
       put<bool>(message, field, &Reflection::SetBool, &Reflection::AddBool, *value);
       return {};
     }
-    case FieldDescriptor::CPPTYPE_ENUM:
-      return put_enum(message, field, text);
+    case FieldDescriptor::CPPTYPE_ENUM: return put_enum(message, field, text);
     case FieldDescriptor::CPPTYPE_STRING:
       if (field->type() == FieldDescriptor::TYPE_BYTES) return put_bytes(message, field, text);
       if (!is_utf8(text)) return bad(text, "is not UTF-8");
       put<std::string>(message, field, &Reflection::SetString, &Reflection::AddString, text);
       return {};
-    case FieldDescriptor::CPPTYPE_MESSAGE:
-      return put_message(message, field, text);
+    case FieldDescriptor::CPPTYPE_MESSAGE: return put_message(message, field, text);
   }
   return bad(text, "cannot be given on the command line: use -f");
 }
 
 std::string value_name(const FieldDescriptor* field) {
   switch (field->cpp_type()) {
-    case FieldDescriptor::CPPTYPE_BOOL:
-      return "BOOL";
-    case FieldDescriptor::CPPTYPE_ENUM:
-      return join(short_names(field->enum_type()), "|");
+    case FieldDescriptor::CPPTYPE_BOOL: return "BOOL";
+    case FieldDescriptor::CPPTYPE_ENUM: return join(short_names(field->enum_type()), "|");
     case FieldDescriptor::CPPTYPE_STRING:
       if (field->type() != FieldDescriptor::TYPE_BYTES) return "TEXT";
       return is_file(field) ? "TEXT|@FILE" : "TEXT";
-    case FieldDescriptor::CPPTYPE_MESSAGE:
-      break;
-    default:
-      return is_size(field) ? "SIZE" : "N";
+    case FieldDescriptor::CPPTYPE_MESSAGE: break;
+    default: return is_size(field) ? "SIZE" : "N";
   }
   if (field->is_map()) return "KEY=" + value_name(field->message_type()->map_value());
   switch (field->message_type()->well_known_type()) {
-    case Descriptor::WELLKNOWNTYPE_DURATION:
-      return "DURATION";
-    case Descriptor::WELLKNOWNTYPE_TIMESTAMP:
-      return "TIME";
+    case Descriptor::WELLKNOWNTYPE_DURATION: return "DURATION";
+    case Descriptor::WELLKNOWNTYPE_TIMESTAMP: return "TIME";
     case Descriptor::WELLKNOWNTYPE_UNSPECIFIED:
     case Descriptor::WELLKNOWNTYPE_ANY:
     case Descriptor::WELLKNOWNTYPE_FIELDMASK:
     case Descriptor::WELLKNOWNTYPE_VALUE:
     case Descriptor::WELLKNOWNTYPE_LISTVALUE:
-    case Descriptor::WELLKNOWNTYPE_STRUCT:
-      return "JSON";
-    default:
-      return value_name(field->message_type()->FindFieldByNumber(1));
+    case Descriptor::WELLKNOWNTYPE_STRUCT: return "JSON";
+    default: return value_name(field->message_type()->FindFieldByNumber(1));
   }
 }
 

@@ -11,8 +11,9 @@
 namespace imctl::host::cli {
 
 // Sets the field, or adds to it if it is a list or a map. Numbers, names of enum values, "true";
-// bytes as text or @FILE (for fields that are files); "168h" for a Duration, RFC 3339 for a Timestamp; KEY=VALUE for a map;
-// JSON for other messages. INVALID_ARGUMENT is a clause to follow the field's name: "'x' is not a whole number".
+// bytes as text or @FILE (for fields that are files); "168h" for a Duration, RFC 3339 for a
+// Timestamp; KEY=VALUE for a map; JSON for other messages. INVALID_ARGUMENT is a clause to follow
+// the field's name: "'x' is not a whole number".
 Status set_field(google::protobuf::Message* message, const google::protobuf::FieldDescriptor* field,
                  const std::string& text);
 

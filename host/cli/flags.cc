@@ -15,17 +15,11 @@ namespace po = boost::program_options;
 
 po::options_description described() {
   po::options_description flags;
-  flags.add_options()
-      ("server", po::value<std::string>())
-      ("config", po::value<std::string>())
-      ("embedded", po::bool_switch())
-      ("set", po::value<std::vector<std::string>>())
-      ("timeout", po::value<std::string>())
-      ("dry-run", po::bool_switch())
-      ("output,o", po::value<std::string>())
-      ("no-headers", po::bool_switch())
-      ("help,h", po::bool_switch())
-      ("version", po::bool_switch());
+  flags.add_options()("server", po::value<std::string>())("config", po::value<std::string>())(
+      "embedded", po::bool_switch())("set", po::value<std::vector<std::string>>())(
+      "timeout", po::value<std::string>())("dry-run", po::bool_switch())(
+      "output,o", po::value<std::string>())("no-headers", po::bool_switch())(
+      "help,h", po::bool_switch())("version", po::bool_switch());
   return flags;
 }
 
@@ -33,8 +27,9 @@ Status parse_format(const std::string& text, Format* format) {
   static const std::vector<std::string> kNames = {"table", "wide", "json", "jsonl", "yaml", "name"};
   auto found = std::find(kNames.begin(), kNames.end(), text);
   if (found == kNames.end()) {
-    return {IMCTL_INVALID_ARGUMENT, "-o '" + text + "': no such format" + did_you_mean(text, kNames) +
-                                        "; there are " + join(kNames, ", ")};
+    return {IMCTL_INVALID_ARGUMENT, "-o '" + text + "': no such format" +
+                                        did_you_mean(text, kNames) + "; there are " +
+                                        join(kNames, ", ")};
   }
   *format = static_cast<Format>(found - kNames.begin());
   return {};
@@ -95,7 +90,8 @@ Result<Flags> parse_flags(const std::vector<std::string>& arguments) {
   flags.rest.insert(flags.rest.end(), end, arguments.end());
   if (!flags.server.empty()) {
     Result<std::string> address = normal_address(flags.server);
-    if (!address.ok()) return Status(IMCTL_INVALID_ARGUMENT, "--server: " + address.status().message());
+    if (!address.ok())
+      return Status(IMCTL_INVALID_ARGUMENT, "--server: " + address.status().message());
     flags.server = *address;
   }
   if (flags.embedded && !flags.server.empty() && env("IMCTL_SERVER").empty()) {
@@ -119,9 +115,9 @@ std::string flags_help() {
 }
 
 const std::vector<std::string>& flag_names() {
-  static const std::vector<std::string> kNames = {"server",  "config", "embedded",   "set",
-                                                  "timeout", "dry-run", "output",    "no-headers",
-                                                  "help",    "version", "o",          "h"};
+  static const std::vector<std::string> kNames = {"server",  "config",  "embedded", "set",
+                                                  "timeout", "dry-run", "output",   "no-headers",
+                                                  "help",    "version", "o",        "h"};
   return kNames;
 }
 

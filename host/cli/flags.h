@@ -13,10 +13,10 @@ namespace imctl::host::cli {
 enum class Format { kTable, kWide, kJson, kJsonLines, kYaml, kName };
 
 struct Flags {
-  std::string server;             // --server, else $IMCTL_SERVER, as gRPC has it; else empty
-  std::string config;             // --config, else empty
+  std::string server;  // --server, else $IMCTL_SERVER, as gRPC has it; else empty
+  std::string config;  // --config, else empty
   bool embedded = false;
-  std::vector<std::string> set;   // "section.key=value"
+  std::vector<std::string> set;  // "section.key=value"
   std::chrono::nanoseconds timeout{0};
   bool dry_run = false;
   Format output = Format::kTable;

@@ -31,9 +31,9 @@ std::string to_string(const ByteBuffer& buffer) {
   return bytes;
 }
 
-// One call of any kind: on the wire a unary call is a stream with one message each way. All events come
-// through one queue that the thread in `run` polls; writes may be started from another thread until the
-// call is over.
+// One call of any kind: on the wire a unary call is a stream with one message each way. All events
+// come through one queue that the thread in `run` polls; writes may be started from another thread
+// until the call is over.
 class StreamCall {
  public:
   using OnReply = std::function<bool(std::string)>;

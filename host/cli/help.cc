@@ -53,7 +53,8 @@ std::string argument_name(const Argument& argument) {
 std::string argument_help(const Argument& argument) {
   std::string text = comment_of(argument.field);
   std::string note;
-  if (argument.positional && value_name(argument.field) != "TEXT") note = value_name(argument.field);
+  if (argument.positional && value_name(argument.field) != "TEXT")
+    note = value_name(argument.field);
   if (is_secret(argument.field)) note = "asked for if no file is given";
   if (!argument.positional && argument.field->is_repeated()) note = "may be repeated";
   if (!note.empty()) text += (text.empty() ? "(" : " (") + note + ")";
@@ -89,15 +90,16 @@ std::string list_help(Catalog* catalog, const std::vector<std::string>& words, s
     for (const VerbEntry& verb : catalog->verbs()) {
       if (!below(verb.path)) continue;
       Result<const google::protobuf::MethodDescriptor*> method = catalog->describe(verb);
-      lines.emplace_back(verb.words(), method.ok() ? summary(comment_of(*method))
-                                                   : method.status().message());
+      lines.emplace_back(verb.words(),
+                         method.ok() ? summary(comment_of(*method)) : method.status().message());
     }
   }
   if (lines.empty()) return {};
   std::sort(lines.begin(), lines.end());
   if (!words.empty()) {
     return "Usage: imctl " + join(words, " ") + " VERB [ARG...] [--flag VALUE]...\n\nVerbs:\n" +
-           two_columns(lines, width) + "\nMore of each: imctl " + join(words, " ") + " VERB --help\n";
+           two_columns(lines, width) + "\nMore of each: imctl " + join(words, " ") +
+           " VERB --help\n";
   }
   return "Usage: imctl NOUN VERB [ARG...] [--flag VALUE]...\n\n"
          "Runs an instant-messaging back end of loadable modules, and speaks to one.\n\nVerbs:\n" +
@@ -115,12 +117,14 @@ Result<std::string> verb_help(Catalog& catalog, const VerbEntry& verb, size_t wi
   Lines places;
   Lines flags;
   for (const Argument& argument : arguments.all()) {
-    (argument.positional ? places : flags).emplace_back(argument_name(argument), argument_help(argument));
+    (argument.positional ? places : flags)
+        .emplace_back(argument_name(argument), argument_help(argument));
   }
-  flags.emplace_back("-f, --file FILE|-",
-                     (*method)->client_streaming()
-                         ? "the requests as JSON or YAML, one document each; flags change all of them"
-                         : "the request as JSON or YAML; flags override it");
+  flags.emplace_back(
+      "-f, --file FILE|-",
+      (*method)->client_streaming()
+          ? "the requests as JSON or YAML, one document each; flags change all of them"
+          : "the request as JSON or YAML; flags override it");
   if (!places.empty()) text += "\nArguments:\n" + two_columns(places, width);
   text += "\nFlags:\n" + two_columns(flags, width);
   if (verb.verb.examples_size() > 0) {

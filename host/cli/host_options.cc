@@ -15,7 +15,8 @@ HostOptions host_options(const Flags& flags) {
   for (char** entry = ::environ; entry != nullptr && *entry != nullptr; ++entry) {
     std::string text = *entry;
     size_t equals = text.find('=');
-    if (equals != std::string::npos) options.environment[text.substr(0, equals)] = text.substr(equals + 1);
+    if (equals != std::string::npos)
+      options.environment[text.substr(0, equals)] = text.substr(equals + 1);
   }
   return options;
 }

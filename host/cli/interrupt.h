@@ -1,4 +1,5 @@
-// Ctrl-C during a call cancels the call; at any other time, or the second time, it ends the program.
+// Ctrl-C during a call cancels the call; at any other time, or the second time, it ends the
+// program.
 #ifndef IMCTL_HOST_CLI_INTERRUPT_H
 #define IMCTL_HOST_CLI_INTERRUPT_H
 
@@ -11,8 +12,8 @@ namespace imctl::host::cli {
 
 class InterruptWatch {
  public:
-  // Blocks SIGINT and SIGTERM in this thread, and so in those that it starts later: to be made before
-  // any other thread is.
+  // Blocks SIGINT and SIGTERM in this thread, and so in those that it starts later: to be made
+  // before any other thread is.
   InterruptWatch();
   ~InterruptWatch();
   InterruptWatch(const InterruptWatch&) = delete;

@@ -19,13 +19,16 @@ Status show_version(LocalCall& call) {
 const std::vector<LocalVerb>& local_verbs() {
   static const std::vector<LocalVerb> kVerbs = {
       {"serve", "", "Runs the host",
-       "Loads the modules that the config file names and serves them until it is told to end (SIGINT,\n"
+       "Loads the modules that the config file names and serves them until it is told to end "
+       "(SIGINT,\n"
        "SIGTERM). The config file is --config, $IMCTL_CONFIG, ~/.config/imctl/imctl.conf or\n"
        "/etc/imctl/imctl.conf; --set and the environment override it.",
        true, serve},
       {"module inspect", "FILE.so", "Shows what a module is, without loading it",
-       "Prints the manifest in a module's shared object: its name, version and ABI, the services that it\n"
-       "serves with their methods and verbs, what it requires, its settings, and the libraries that it\n"
+       "Prints the manifest in a module's shared object: its name, version and ABI, the services "
+       "that it\n"
+       "serves with their methods and verbs, what it requires, its settings, and the libraries "
+       "that it\n"
        "needs. None of its code runs. `-o json` gives the same for scripts.",
        false, inspect_module},
       {"version", "", "Shows the program's version", "The same as --version.", false, show_version},
@@ -36,7 +39,8 @@ const std::vector<LocalVerb>& local_verbs() {
 const LocalVerb* find_local_verb(const std::vector<std::string>& words) {
   for (const LocalVerb& verb : local_verbs()) {
     std::vector<std::string> path = split_words(verb.path);
-    if (path.size() <= words.size() && std::equal(path.begin(), path.end(), words.begin())) return &verb;
+    if (path.size() <= words.size() && std::equal(path.begin(), path.end(), words.begin()))
+      return &verb;
   }
   return nullptr;
 }

@@ -17,15 +17,15 @@ struct LocalCall {
   std::vector<std::string> arguments;  // after the verb
   std::ostream& out;
   std::ostream& err;
-  bool usage = false;                  // set with an error: it is of usage
+  bool usage = false;  // set with an error: it is of usage
 };
 
 struct LocalVerb {
-  const char* path;         // "module inspect"
-  const char* arguments;    // "FILE.so"
-  const char* summary;      // one line
+  const char* path;       // "module inspect"
+  const char* arguments;  // "FILE.so"
+  const char* summary;    // one line
   const char* description;
-  bool takes_settings;      // --set means something
+  bool takes_settings;  // --set means something
   Status (*run)(LocalCall& call);
 };
 

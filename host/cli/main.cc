@@ -59,7 +59,8 @@ int main(int argc, char** argv) {
   try {
     set_locale();
     std::vector<std::string> arguments(argv + 1, argv + argc);
-    imctl::host::cli::App app({std::cout, std::cerr, STDIN_FILENO, terminal_width()}, open_transport);
+    imctl::host::cli::App app({std::cout, std::cerr, STDIN_FILENO, terminal_width()},
+                              open_transport);
     code = app.run(arguments);
     std::cout.flush();
     std::cerr.flush();

@@ -70,7 +70,8 @@ Tree setting_tree(const FieldDescriptor* field) {
   Tree tree = Tree::object();
   tree.add("key", Tree::string(field->name()));
   tree.add("type", Tree::string(setting_type(field)));
-  tree.add("default", Tree::string(setting.ok() ? setting->printable_default() : options.default_()));
+  tree.add("default",
+           Tree::string(setting.ok() ? setting->printable_default() : options.default_()));
   tree.add("required", boolean(options.required()));
   tree.add("secret", boolean(options.secret()));
   tree.add("environment", strings(options.env()));
@@ -97,7 +98,8 @@ Tree module_tree(const ModuleFile& file, const Descriptors& descriptors, const S
     service.add("name", Tree::string(name));
     Tree methods = Tree::list();
     if (const ServiceDescriptor* found = descriptors.service(name)) {
-      for (int i = 0; i < found->method_count(); ++i) methods.items.push_back(method_tree(found->method(i)));
+      for (int i = 0; i < found->method_count(); ++i)
+        methods.items.push_back(method_tree(found->method(i)));
     }
     service.add("methods", std::move(methods));
     services.items.push_back(std::move(service));
@@ -113,7 +115,8 @@ Tree module_tree(const ModuleFile& file, const Descriptors& descriptors, const S
   tree.add("needs", std::move(requirements));
   Tree settings = Tree::list();
   if (const Descriptor* config = descriptors.message(manifest.config())) {
-    for (int i = 0; i < config->field_count(); ++i) settings.items.push_back(setting_tree(config->field(i)));
+    for (int i = 0; i < config->field_count(); ++i)
+      settings.items.push_back(setting_tree(config->field(i)));
   }
   tree.add("settings", std::move(settings));
   tree.add("pool_threads", number(manifest.pool_threads()));
@@ -149,8 +152,10 @@ void print_text(const Tree& module, const Manifest& manifest, std::ostream& out)
   line("Version:      ", at(module, "version").text);
   line("Description:  ", at(module, "description").text);
   std::string range = std::to_string(manifest.abi_min());
-  if (manifest.abi_max() != manifest.abi_min()) range += " to " + std::to_string(manifest.abi_max());
-  if (!manifest.abi_pin().empty()) range += ", built with module.h " + manifest.abi_pin().substr(0, 12);
+  if (manifest.abi_max() != manifest.abi_min())
+    range += " to " + std::to_string(manifest.abi_max());
+  if (!manifest.abi_pin().empty())
+    range += ", built with module.h " + manifest.abi_pin().substr(0, 12);
   line("ABI:          ", range);
   bool loadable = at(module, "loadable").text == "true";
   line("Loads here:   ", loadable ? "yes" : "no: " + at(module, "reason").text);
@@ -163,14 +168,18 @@ void print_text(const Tree& module, const Manifest& manifest, std::ostream& out)
       bool to = at(method, "server_streams").text == "true";
       const std::string& verb = at(method, "verb").text;
       table.add({"    " + at(method, "name").text,
-                 from && to ? "both stream" : from ? "client streams" : to ? "server streams" : "unary",
+                 from && to ? "both stream"
+                 : from     ? "client streams"
+                 : to       ? "server streams"
+                            : "unary",
                  at(method, "access").text, verb.empty() ? "" : "imctl " + verb});
     }
     table.flush(out);
   }
   if (manifest.needs_size() > 0) out << "Needs:\n";
   for (const imctl::Requirement& requirement : manifest.needs()) {
-    out << "  " << clean_line(requirement.service()) << (requirement.optional() ? " (optional)" : "") << '\n';
+    out << "  " << clean_line(requirement.service())
+        << (requirement.optional() ? " (optional)" : "") << '\n';
   }
   const Tree& settings = at(module, "settings");
   if (!settings.items.empty()) {
@@ -197,22 +206,12 @@ Status inspect_module(LocalCall& call) {
   }
   Tree tree = module_tree(*file, **descriptors, check_loadable(*file));
   switch (call.flags.output) {
-    case Format::kJson:
-      call.out << to_json(tree, true) << '\n';
-      break;
-    case Format::kJsonLines:
-      call.out << to_json(tree, false) << '\n';
-      break;
-    case Format::kYaml:
-      call.out << to_yaml(tree);
-      break;
-    case Format::kName:
-      call.out << clean_line(file->manifest.name()) << '\n';
-      break;
+    case Format::kJson: call.out << to_json(tree, true) << '\n'; break;
+    case Format::kJsonLines: call.out << to_json(tree, false) << '\n'; break;
+    case Format::kYaml: call.out << to_yaml(tree); break;
+    case Format::kName: call.out << clean_line(file->manifest.name()) << '\n'; break;
     case Format::kTable:
-    case Format::kWide:
-      print_text(tree, file->manifest, call.out);
-      break;
+    case Format::kWide: print_text(tree, file->manifest, call.out); break;
   }
   return {};
 }

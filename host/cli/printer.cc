@@ -12,7 +12,8 @@ Printer::Printer(const google::protobuf::Descriptor* reply, const imctl::Verb& v
                  bool headers, size_t width, std::ostream& out)
     : format_(format), out_(out) {
   const FieldDescriptor* list = reply->FindFieldByName(verb.rows());
-  if (list != nullptr && list->is_repeated() && list->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+  if (list != nullptr && list->is_repeated() &&
+      list->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
     list_ = list;
     lists_ = true;
   }
@@ -27,12 +28,8 @@ void Printer::print(const Message& reply) {
   ++replies_;
   const auto* reflection = reply.GetReflection();
   switch (format_) {
-    case Format::kJson:
-      out_ << to_json(to_tree(reply), true) << '\n';
-      break;
-    case Format::kYaml:
-      out_ << (replies_ > 1 ? "---\n" : "") << to_yaml(to_tree(reply));
-      break;
+    case Format::kJson: out_ << to_json(to_tree(reply), true) << '\n'; break;
+    case Format::kYaml: out_ << (replies_ > 1 ? "---\n" : "") << to_yaml(to_tree(reply)); break;
     default:
       if (list_ == nullptr) {
         print_row(reply);

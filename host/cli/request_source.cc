@@ -84,7 +84,8 @@ Result<std::optional<std::string>> RequestSource::from_line() {
   std::unique_ptr<Message> message(factory_->GetPrototype(method_->input_type())->New());
   Status status = set_field(message.get(), line_field_, **line);
   if (!status.ok()) {
-    return Status(status.code(), "line " + std::to_string(count_) + " of standard input: " + status.message());
+    return Status(status.code(),
+                  "line " + std::to_string(count_) + " of standard input: " + status.message());
   }
   return finish(message.get());
 }
@@ -94,7 +95,8 @@ Result<std::optional<std::string>> RequestSource::finish(Message* message) {
   if (!status.ok()) return status;
   std::string bytes;
   if (!message->SerializeToString(&bytes)) {
-    return Status(IMCTL_INVALID_ARGUMENT, "the request is larger than 2 GiB or lacks a required field");
+    return Status(IMCTL_INVALID_ARGUMENT,
+                  "the request is larger than 2 GiB or lacks a required field");
   }
   return std::optional<std::string>(std::move(bytes));
 }

@@ -1,5 +1,5 @@
-// The requests that a command line sends: from flags, from a file's documents, from lines of standard
-// input.
+// The requests that a command line sends: from flags, from a file's documents, from lines of
+// standard input.
 #ifndef IMCTL_HOST_CLI_REQUEST_SOURCE_H
 #define IMCTL_HOST_CLI_REQUEST_SOURCE_H
 
@@ -37,8 +37,8 @@ class RequestSource {
   const Arguments& arguments_;
   Given given_;
   google::protobuf::MessageFactory* factory_;
-  std::unique_ptr<DocumentReader> documents_;                       // of -f
-  std::unique_ptr<DocumentReader> lines_;                           // of standard input
+  std::unique_ptr<DocumentReader> documents_;  // of -f
+  std::unique_ptr<DocumentReader> lines_;      // of standard input
   const google::protobuf::FieldDescriptor* line_field_ = nullptr;
   size_t count_ = 0;
 };

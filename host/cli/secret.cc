@@ -22,7 +22,8 @@ bool read_line(int fd, std::string* line) {
 Result<std::string> ask(const std::string& label) {
   int fd = ::open("/dev/tty", O_RDWR | O_CLOEXEC);
   if (fd < 0) {
-    return Status(IMCTL_INVALID_ARGUMENT, "there is no terminal to ask on: use =@FILE or =- instead");
+    return Status(IMCTL_INVALID_ARGUMENT,
+                  "there is no terminal to ask on: use =@FILE or =- instead");
   }
   termios before{};
   (void)::tcgetattr(fd, &before);
@@ -62,9 +63,10 @@ Result<std::string> read_secret(const std::string& label, const std::string& how
     if (content->ends_with('\r')) content->pop_back();
     return content;
   }
-  return Status(IMCTL_INVALID_ARGUMENT,
-                "is secret and not taken from the command line: leave the value out to be asked, or "
-                "use =@FILE, or =- for standard input");
+  return Status(
+      IMCTL_INVALID_ARGUMENT,
+      "is secret and not taken from the command line: leave the value out to be asked, or "
+      "use =@FILE, or =- for standard input");
 }
 
 }  // namespace imctl::host::cli

@@ -51,9 +51,9 @@ Status serve(LocalCall& call) {
   host.log().info("stopping");
   // The second time, the signal ends the program.
   (void)::pthread_sigmask(SIG_UNBLOCK, &ending, nullptr);
-  auto until = std::chrono::system_clock::now() +
-               std::chrono::duration_cast<std::chrono::system_clock::duration>(
-                   host.config().stop_timeout);
+  auto until =
+      std::chrono::system_clock::now() +
+      std::chrono::duration_cast<std::chrono::system_clock::duration>(host.config().stop_timeout);
   (*front)->close(until);
   Status status = host.stop();
   (*front)->finish();

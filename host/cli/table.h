@@ -15,8 +15,8 @@ class Table {
 
   void add(std::vector<std::string> cells);
 
-  // Prints what was added since the last time. Columns never get narrower, so what comes later stands
-  // under what came before as far as it fits.
+  // Prints what was added since the last time. Columns never get narrower, so what comes later
+  // stands under what came before as far as it fits.
   void flush(std::ostream& out);
 
  private:

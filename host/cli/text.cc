@@ -36,9 +36,8 @@ size_t point_width(char32_t point) {
 }
 
 bool is_control(char32_t point) {
-  return point < 0x20 || (point >= 0x7F && point < 0xA0) ||
-         (point >= 0x202A && point <= 0x202E) || (point >= 0x2066 && point <= 0x2069) ||
-         point == 0x2028 || point == 0x2029;
+  return point < 0x20 || (point >= 0x7F && point < 0xA0) || (point >= 0x202A && point <= 0x202E) ||
+         (point >= 0x2066 && point <= 0x2069) || point == 0x2028 || point == 0x2029;
 }
 
 }  // namespace

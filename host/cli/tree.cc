@@ -22,12 +22,14 @@ using google::protobuf::Message;
 using google::protobuf::Reflection;
 
 std::string base64(const std::string& bytes) {
-  static constexpr char kLetters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  static constexpr char kLetters[] =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   std::string text;
   for (size_t i = 0; i < bytes.size(); i += 3) {
     uint32_t group = 0;
     for (size_t j = 0; j < 3; ++j) {
-      group = (group << 8U) | (i + j < bytes.size() ? static_cast<unsigned char>(bytes[i + j]) : 0U);
+      group =
+          (group << 8U) | (i + j < bytes.size() ? static_cast<unsigned char>(bytes[i + j]) : 0U);
     }
     for (size_t j = 0; j < 4; ++j) {
       text += i + j > bytes.size() ? '=' : kLetters[(group >> (18 - 6 * j)) & 63U];
@@ -63,7 +65,8 @@ Tree any_tree(const Message& any) {
   Tree tree = Tree::object();
   if (url.empty() && value.empty()) return tree;
   tree.add("@type", Tree::string(url));
-  const Descriptor* inner = type->file()->pool()->FindMessageTypeByName(url.substr(url.rfind('/') + 1));
+  const Descriptor* inner =
+      type->file()->pool()->FindMessageTypeByName(url.substr(url.rfind('/') + 1));
   google::protobuf::DynamicMessageFactory factory;
   std::unique_ptr<Message> message;
   if (inner != nullptr) message.reset(factory.GetPrototype(inner)->New());
@@ -72,7 +75,8 @@ Tree any_tree(const Message& any) {
     return tree;
   }
   Tree content = to_tree(*message);
-  if (content.kind != Tree::Kind::kObject || inner->well_known_type() != Descriptor::WELLKNOWNTYPE_UNSPECIFIED) {
+  if (content.kind != Tree::Kind::kObject ||
+      inner->well_known_type() != Descriptor::WELLKNOWNTYPE_UNSPECIFIED) {
     tree.add("value", std::move(content));
     return tree;
   }
@@ -126,7 +130,8 @@ Tree object_tree(const Message& message) {
   Tree tree = Tree::object();
   for (int i = 0; i < message.GetDescriptor()->field_count(); ++i) {
     const FieldDescriptor* field = message.GetDescriptor()->field(i);
-    if (is_secret(field) || (field->has_presence() && !reflection->HasField(message, field))) continue;
+    if (is_secret(field) || (field->has_presence() && !reflection->HasField(message, field)))
+      continue;
     tree.add(field->name(), field_tree(message, field));
   }
   return tree;
@@ -146,18 +151,15 @@ Tree to_tree(const Message& message) {
   const Descriptor* type = message.GetDescriptor();
   const Reflection* reflection = message.GetReflection();
   switch (type->well_known_type()) {
-    case Descriptor::WELLKNOWNTYPE_UNSPECIFIED:
-      return object_tree(message);
-    case Descriptor::WELLKNOWNTYPE_ANY:
-      return any_tree(message);
+    case Descriptor::WELLKNOWNTYPE_UNSPECIFIED: return object_tree(message);
+    case Descriptor::WELLKNOWNTYPE_ANY: return any_tree(message);
     case Descriptor::WELLKNOWNTYPE_TIMESTAMP:
-      return Tree::string(google::protobuf::util::TimeUtil::ToString(
-          known<google::protobuf::Timestamp>(message)));
+      return Tree::string(
+          google::protobuf::util::TimeUtil::ToString(known<google::protobuf::Timestamp>(message)));
     case Descriptor::WELLKNOWNTYPE_DURATION:
       return Tree::string(
           google::protobuf::util::TimeUtil::ToString(known<google::protobuf::Duration>(message)));
-    case Descriptor::WELLKNOWNTYPE_VALUE:
-      return value_tree(message);
+    case Descriptor::WELLKNOWNTYPE_VALUE: return value_tree(message);
     case Descriptor::WELLKNOWNTYPE_FIELDMASK: {
       std::string joined;
       const FieldDescriptor* paths = type->FindFieldByNumber(1);
@@ -190,23 +192,24 @@ Tree to_tree(const Message& message, const FieldDescriptor* field, int index) {
       return Tree::string(std::to_string(list ? r->GetRepeatedUInt64(message, field, index)
                                               : r->GetUInt64(message, field)));
     case FieldDescriptor::CPPTYPE_DOUBLE:
-      return real(list ? r->GetRepeatedDouble(message, field, index) : r->GetDouble(message, field));
+      return real(list ? r->GetRepeatedDouble(message, field, index)
+                       : r->GetDouble(message, field));
     case FieldDescriptor::CPPTYPE_FLOAT:
       return real(list ? r->GetRepeatedFloat(message, field, index) : r->GetFloat(message, field));
     case FieldDescriptor::CPPTYPE_BOOL:
-      return Tree::literal((list ? r->GetRepeatedBool(message, field, index)
-                                 : r->GetBool(message, field))
-                               ? "true"
-                               : "false");
+      return Tree::literal(
+          (list ? r->GetRepeatedBool(message, field, index) : r->GetBool(message, field))
+              ? "true"
+              : "false");
     case FieldDescriptor::CPPTYPE_ENUM: {
-      int number = list ? r->GetRepeatedEnumValue(message, field, index)
-                        : r->GetEnumValue(message, field);
+      int number =
+          list ? r->GetRepeatedEnumValue(message, field, index) : r->GetEnumValue(message, field);
       const auto* value = field->enum_type()->FindValueByNumber(number);
       return value == nullptr ? Tree::literal(std::to_string(number)) : Tree::string(value->name());
     }
     case FieldDescriptor::CPPTYPE_STRING: {
-      std::string text = list ? r->GetRepeatedString(message, field, index)
-                              : r->GetString(message, field);
+      std::string text =
+          list ? r->GetRepeatedString(message, field, index) : r->GetString(message, field);
       return Tree::string(field->type() == FieldDescriptor::TYPE_BYTES ? base64(text) : text);
     }
     case FieldDescriptor::CPPTYPE_MESSAGE:

@@ -29,14 +29,14 @@ struct Tree {
   }
 };
 
-// Protobuf's JSON mapping with field names as in the .proto. Fields without presence are there even if
-// they have their default, so scripts need not guess; secret fields never are. An Any of a type that
-// the message's own descriptors do not have is {"@type": ..., "value": BASE64}.
+// Protobuf's JSON mapping with field names as in the .proto. Fields without presence are there even
+// if they have their default, so scripts need not guess; secret fields never are. An Any of a type
+// that the message's own descriptors do not have is {"@type": ..., "value": BASE64}.
 Tree to_tree(const google::protobuf::Message& message);
 
 // One value of a field; `index` counts in lists.
-Tree to_tree(const google::protobuf::Message& message, const google::protobuf::FieldDescriptor* field,
-             int index);
+Tree to_tree(const google::protobuf::Message& message,
+             const google::protobuf::FieldDescriptor* field, int index);
 
 // With line ends and two blanks a level, or on one line. No line end after it.
 std::string to_json(const Tree& tree, bool pretty);

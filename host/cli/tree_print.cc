@@ -11,21 +11,11 @@ std::string quoted(const std::string& text) {
   std::string json = "\"";
   for (char c : text) {
     switch (c) {
-      case '"':
-        json += "\\\"";
-        break;
-      case '\\':
-        json += "\\\\";
-        break;
-      case '\n':
-        json += "\\n";
-        break;
-      case '\r':
-        json += "\\r";
-        break;
-      case '\t':
-        json += "\\t";
-        break;
+      case '"': json += "\\\""; break;
+      case '\\': json += "\\\\"; break;
+      case '\n': json += "\\n"; break;
+      case '\r': json += "\\r"; break;
+      case '\t': json += "\\t"; break;
       default:
         // DEL too: what is printed must not drive a terminal.
         if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) {
@@ -45,18 +35,11 @@ void json(const Tree& tree, bool pretty, size_t depth, std::string* out) {
     if (pretty) *out += "\n" + std::string(2 * level, ' ');
   };
   switch (tree.kind) {
-    case Tree::Kind::kNull:
-      *out += "null";
-      return;
-    case Tree::Kind::kLiteral:
-      *out += tree.text;
-      return;
-    case Tree::Kind::kString:
-      *out += quoted(tree.text);
-      return;
+    case Tree::Kind::kNull: *out += "null"; return;
+    case Tree::Kind::kLiteral: *out += tree.text; return;
+    case Tree::Kind::kString: *out += quoted(tree.text); return;
     case Tree::Kind::kList:
-    case Tree::Kind::kObject:
-      break;
+    case Tree::Kind::kObject: break;
   }
   bool object = tree.kind == Tree::Kind::kObject;
   *out += object ? "{" : "[";
@@ -75,7 +58,8 @@ bool plain_in_yaml(const std::string& text) {
   static constexpr std::string_view kSafe =
       "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./@+-";
   if (text.empty() || text.find_first_not_of(kSafe) != std::string::npos) return false;
-  bool letter = (text[0] >= 'a' && text[0] <= 'z') || (text[0] >= 'A' && text[0] <= 'Z') || text[0] == '/';
+  bool letter =
+      (text[0] >= 'a' && text[0] <= 'z') || (text[0] >= 'A' && text[0] <= 'Z') || text[0] == '/';
   if (!letter) return false;  // numbers, dates, "-", "."
   std::string small = lower(text);
   for (const char* word : {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}) {
@@ -87,7 +71,8 @@ bool plain_in_yaml(const std::string& text) {
 std::string yaml_scalar(const Tree& tree) {
   if (tree.kind == Tree::Kind::kNull) return "null";
   if (tree.kind == Tree::Kind::kLiteral) return tree.text;
-  if (tree.kind == Tree::Kind::kString) return plain_in_yaml(tree.text) ? tree.text : quoted(tree.text);
+  if (tree.kind == Tree::Kind::kString)
+    return plain_in_yaml(tree.text) ? tree.text : quoted(tree.text);
   return tree.kind == Tree::Kind::kList ? "[]" : "{}";
 }
 

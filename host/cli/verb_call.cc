@@ -33,15 +33,15 @@ Status VerbCall::prepare(const std::vector<std::string>& tokens) {
   if (!given.ok()) return given.status();
   Status status = requests_->arguments.read_secrets(&*given);
   if (!status.ok()) return status;
-  requests_->source = std::make_unique<RequestSource>(method_, requests_->arguments, std::move(*given),
-                                                      &requests_->factory, terminal_.in);
-  bool reads_only = method_->options().idempotency_level() ==
-                    google::protobuf::MethodOptions::NO_SIDE_EFFECTS;
+  requests_->source = std::make_unique<RequestSource>(
+      method_, requests_->arguments, std::move(*given), &requests_->factory, terminal_.in);
+  bool reads_only =
+      method_->options().idempotency_level() == google::protobuf::MethodOptions::NO_SIDE_EFFECTS;
   if (requests_->source->says_nothing() && !reads_only) {
     bool places = verb_.positional_size() > 0;
-    return {IMCTL_INVALID_ARGUMENT,
-            std::string("there is nothing to do: ") +
-                (places ? "name it" : "give the request with flags") + " or with -f FILE (-f - for standard input)"};
+    return {IMCTL_INVALID_ARGUMENT, std::string("there is nothing to do: ") +
+                                        (places ? "name it" : "give the request with flags") +
+                                        " or with -f FILE (-f - for standard input)"};
   }
   return {};
 }
@@ -57,7 +57,8 @@ VerbOutcome VerbCall::run(Transport& transport, InterruptWatch& interrupt) {
       return outcome;
     }
     if (!*request) break;
-    outcome.status = call(transport, interrupt, [&] { return std::exchange(*request, std::nullopt); });
+    outcome.status =
+        call(transport, interrupt, [&] { return std::exchange(*request, std::nullopt); });
     if (!outcome.status.ok()) return outcome;
     ++outcome.done;
   }

@@ -22,10 +22,8 @@ bool wants_string(const FieldDescriptor* field) {
     case Descriptor::WELLKNOWNTYPE_BYTESVALUE:
     case Descriptor::WELLKNOWNTYPE_TIMESTAMP:
     case Descriptor::WELLKNOWNTYPE_DURATION:
-    case Descriptor::WELLKNOWNTYPE_FIELDMASK:
-      return true;
-    default:
-      return false;
+    case Descriptor::WELLKNOWNTYPE_FIELDMASK: return true;
+    default: return false;
   }
 }
 
@@ -74,7 +72,8 @@ Tree convert(const YAML::Node& node, const FieldDescriptor* field, const Descrip
   bool map = field != nullptr && field->is_map();
   Tree object = Tree::object();
   for (const auto& pair : node) {
-    if (!pair.first.IsScalar()) throw YAML::RepresentationException(pair.first.Mark(), "a key must be a name");
+    if (!pair.first.IsScalar())
+      throw YAML::RepresentationException(pair.first.Mark(), "a key must be a name");
     const std::string& key = pair.first.Scalar();
     const FieldDescriptor* value = map ? field->message_type()->map_value() : find_field(type, key);
     object.add(key, convert(pair.second, value, fields_of(value)));

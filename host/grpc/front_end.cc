@@ -146,6 +146,9 @@ Result<std::unique_ptr<FrontEnd>> FrontEnd::start(Host& host) {
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kMinPingIntervalMs);
+  // A client that never stops writing to a handler that does not read fills its stream's window and no
+  // more: the window must not grow with the bandwidth (gRPC would let it reach megabytes a stream).
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   std::vector<int> ports(config.listen.size());
   for (size_t i = 0; i < config.listen.size(); ++i) {
     builder.AddListeningPort(config.listen[i], grpc::InsecureServerCredentials(), &ports[i]);

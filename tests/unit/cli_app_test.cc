@@ -45,7 +45,8 @@ class FakeTransport : public Transport {
       host_->requests.push_back(*bytes);
       if (!request.client_streams) break;
     }
-    if (host_->errors.contains(request.method) && host_->good_calls-- <= 0) return host_->errors[request.method];
+    if (host_->errors.contains(request.method) && host_->good_calls-- <= 0)
+      return host_->errors[request.method];
     for (const std::string& reply : host_->replies[request.method]) on_reply(reply);
     return {};
   }
@@ -99,11 +100,16 @@ TEST_F(AppTest, CallsAndPrints) {
 }
 
 TEST_F(AppTest, ExitCodesAndMessages) {
-  const std::map<imctl_code, int> codes = {
-      {IMCTL_INTERNAL, 1},          {IMCTL_NOT_FOUND, 3},      {IMCTL_PERMISSION_DENIED, 4},
-      {IMCTL_UNAUTHENTICATED, 4},   {IMCTL_UNAVAILABLE, 5},    {IMCTL_ALREADY_EXISTS, 6},
-      {IMCTL_FAILED_PRECONDITION, 6}, {IMCTL_ABORTED, 6},      {IMCTL_DEADLINE_EXCEEDED, 7},
-      {IMCTL_INVALID_ARGUMENT, 1}};
+  const std::map<imctl_code, int> codes = {{IMCTL_INTERNAL, 1},
+                                           {IMCTL_NOT_FOUND, 3},
+                                           {IMCTL_PERMISSION_DENIED, 4},
+                                           {IMCTL_UNAUTHENTICATED, 4},
+                                           {IMCTL_UNAVAILABLE, 5},
+                                           {IMCTL_ALREADY_EXISTS, 6},
+                                           {IMCTL_FAILED_PRECONDITION, 6},
+                                           {IMCTL_ABORTED, 6},
+                                           {IMCTL_DEADLINE_EXCEEDED, 7},
+                                           {IMCTL_INVALID_ARGUMENT, 1}};
   for (auto [code, exit] : codes) {
     host_.errors["/notes.v1.Notes/Put"] = Status(code, "because");
     EXPECT_EQ(run({"note", "put", "--id", "x"}), exit);
@@ -155,7 +161,9 @@ TEST_F(AppTest, AClientStreamIsOneCall) {
 TEST_F(AppTest, HelpIsFromComments) {
   EXPECT_EQ(run({"note", "put", "--help"}), 0);
   EXPECT_EQ(out_.find("Usage: imctl note put [--flag VALUE]... [-f FILE|-]\n\n"
-                      "Writes a note. More about it here:\n- one thing\n- another\n"), 0U) << out_;
+                      "Writes a note. More about it here:\n- one thing\n- another\n"),
+            0U)
+      << out_;
   EXPECT_NE(out_.find("--id TEXT"), std::string::npos);
   EXPECT_NE(out_.find("The note's id."), std::string::npos);
   EXPECT_NE(out_.find("-s, --small N"), std::string::npos);

@@ -43,7 +43,9 @@ class NotesTest : public testing::Test {
   const google::protobuf::MethodDescriptor* method(const std::vector<std::string>& path) {
     return *catalog_.method(*catalog_.find(path));
   }
-  const imctl::Verb& verb(const std::vector<std::string>& path) { return catalog_.find(path)->verb; }
+  const imctl::Verb& verb(const std::vector<std::string>& path) {
+    return catalog_.find(path)->verb;
+  }
   const google::protobuf::Descriptor* type(const std::string& name) {
     return method({"note", "put"})->file()->FindMessageTypeByName(name);
   }

@@ -25,7 +25,10 @@ TEST(TextTest, WidthAndFit) {
 
 TEST(TextTest, NothingDrivesTheTerminal) {
   EXPECT_EQ(clean_line("a\nb\tc\r\x1b[31m\x7f"), "a\\nb\\tc\\r\\x1b[31m\\x7f");
-  EXPECT_EQ(clean_line("\xff" "é"), "\\xff" "é");
+  EXPECT_EQ(clean_line("\xff"
+                       "é"),
+            "\\xff"
+            "é");
   EXPECT_EQ(clean_line("\u202e"), "\\xe2\\x80\\xae");
   EXPECT_FALSE(is_utf8("\xc0\x80"));
   EXPECT_FALSE(is_utf8("\xed\xa0\x80"));
@@ -34,7 +37,8 @@ TEST(TextTest, NothingDrivesTheTerminal) {
 
 TEST(TextTest, WrapHangsListItems) {
   EXPECT_EQ(wrap("aa bb cc\n\n- dd ee", 2, 8), "  aa bb\n  cc\n\n  - dd\n    ee\n");
-  EXPECT_EQ(reflow(" One\n two.\n\n Three:\n - a\n   b\n - c\n Four\n"), "One two.\n\nThree:\n- a b\n- c\nFour");
+  EXPECT_EQ(reflow(" One\n two.\n\n Three:\n - a\n   b\n - c\n Four\n"),
+            "One two.\n\nThree:\n- a b\n- c\nFour");
   EXPECT_EQ(summary("One two. Three"), "One two");
 }
 
@@ -96,14 +100,18 @@ TEST_F(OutputTest, Json) {
   EXPECT_EQ(json_of("maybe { value: true }", "maybe"), "true");
   EXPECT_EQ(json_of("labels { key: 'b' value: '2' } labels { key: 'a' value: '1' }", "labels"),
             "{\"a\":\"1\",\"b\":\"2\"}");
-  EXPECT_EQ(json_of("data { fields { key: 'k' value { list_value { values { null_value: 0 } } } } }", "data"),
-            "{\"k\":[null]}");
+  EXPECT_EQ(
+      json_of("data { fields { key: 'k' value { list_value { values { null_value: 0 } } } } }",
+              "data"),
+      "{\"k\":[null]}");
   EXPECT_EQ(json_of("id: '\"\\\\\\n\\033'", "id"), "\"\\\"\\\\\\n\\u001b\"");
 }
 
 TEST_F(OutputTest, AnyKnownAndUnknown) {
-  EXPECT_EQ(json_of("extra { type_url: 'type.googleapis.com/notes.v1.PutReply' value: '\\x08\\x05' }", "extra"),
-            "{\"@type\":\"type.googleapis.com/notes.v1.PutReply\",\"ackCount\":5}");
+  EXPECT_EQ(
+      json_of("extra { type_url: 'type.googleapis.com/notes.v1.PutReply' value: '\\x08\\x05' }",
+              "extra"),
+      "{\"@type\":\"type.googleapis.com/notes.v1.PutReply\",\"ackCount\":5}");
   EXPECT_EQ(json_of("extra { type_url: 'x/unknown.Type' value: 'ab' }", "extra"),
             "{\"@type\":\"x/unknown.Type\",\"value\":\"YWI=\"}");
 }
@@ -122,14 +130,16 @@ TEST_F(OutputTest, Yaml) {
   list.items.push_back(Tree::list());
   tree.add("list", list);
   EXPECT_EQ(to_yaml(tree),
-            "plain: a-b\nk1: \"5\"\nk2: \"true\"\nk3: \"\"\nk4: \"a: b\"\nk5: \"2024-01-01\"\nk6: \"no\"\n"
+            "plain: a-b\nk1: \"5\"\nk2: \"true\"\nk3: \"\"\nk4: \"a: b\"\nk5: \"2024-01-01\"\nk6: "
+            "\"no\"\n"
             "k7: \"é\"\nk8: \"line\\nbreak\"\nlist:\n  - x: 1\n    z: {}\n  - []\n");
   EXPECT_EQ(to_yaml(Tree::object()), "{}\n");
 }
 
 TEST_F(OutputTest, Cells) {
   auto one = note(
-      "id: 'x' tags: 'a' tags: 'b' size: 65536 password: 'p' attributes { key: 'sub.ject' value { text: 'hi' } } "
+      "id: 'x' tags: 'a' tags: 'b' size: 65536 password: 'p' attributes { key: 'sub.ject' value { "
+      "text: 'hi' } } "
       "attributes { key: 'n' value { number: 7 } } labels { key: 'k' value: 'v' } plain: 'body'");
   EXPECT_EQ(cell(*one, "tags"), "a,b");
   EXPECT_EQ(cell(*one, "size"), "64KiB");
@@ -145,10 +155,14 @@ TEST_F(OutputTest, Cells) {
 }
 
 TEST_F(OutputTest, Formats) {
-  const std::string two = "notes { id: 'a' tags: 't' attributes { key: 'subject' value { text: 's' } } } notes { id: 'b' }";
-  EXPECT_EQ(print(Format::kTable, two), "ID  SUBJECT  TAGS  SIZE\na   s        t     0\nb                  0\n");
+  const std::string two =
+      "notes { id: 'a' tags: 't' attributes { key: 'subject' value { text: 's' } } } notes { id: "
+      "'b' }";
+  EXPECT_EQ(print(Format::kTable, two),
+            "ID  SUBJECT  TAGS  SIZE\na   s        t     0\nb                  0\n");
   EXPECT_EQ(print(Format::kName, two), "a\nb\n");
-  EXPECT_EQ(print(Format::kWide, "notes { id: 'a' }").find("ID  SUBJECT  TAGS  SIZE  SMALL  RATIO"), 0U);
+  EXPECT_EQ(print(Format::kWide, "notes { id: 'a' }").find("ID  SUBJECT  TAGS  SIZE  SMALL  RATIO"),
+            0U);
   std::string lines = print(Format::kJsonLines, two);
   EXPECT_EQ(std::count(lines.begin(), lines.end(), '\n'), 2);
   EXPECT_EQ(print(Format::kTable, ""), "");

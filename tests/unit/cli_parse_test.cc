@@ -12,8 +12,9 @@ namespace imctl::host::cli {
 namespace {
 
 TEST(FlagsTest, StandAnywhereAndLeaveTheRest) {
-  Result<Flags> flags = parse_flags({"-o", "json", "note", "put", "--small", "5", "--server", "1234",
-                                     "--timeout=1.5s", "-l5", "--dry-run", "--", "--embedded"});
+  Result<Flags> flags =
+      parse_flags({"-o", "json", "note", "put", "--small", "5", "--server", "1234",
+                   "--timeout=1.5s", "-l5", "--dry-run", "--", "--embedded"});
   ASSERT_TRUE(flags.ok()) << flags.status().message();
   EXPECT_EQ(flags->output, Format::kJson);
   EXPECT_EQ(flags->server, "127.0.0.1:1234");
@@ -25,8 +26,10 @@ TEST(FlagsTest, StandAnywhereAndLeaveTheRest) {
 }
 
 TEST(FlagsTest, SayWhatIsWrong) {
-  EXPECT_NE(parse_flags({"-o", "jsn"}).status().message().find("did you mean `json`"), std::string::npos);
-  EXPECT_NE(parse_flags({"--timeout", "soon"}).status().message().find("'soon'"), std::string::npos);
+  EXPECT_NE(parse_flags({"-o", "jsn"}).status().message().find("did you mean `json`"),
+            std::string::npos);
+  EXPECT_NE(parse_flags({"--timeout", "soon"}).status().message().find("'soon'"),
+            std::string::npos);
   EXPECT_NE(parse_flags({"--server", "foo"}).status().message().find("'foo'"), std::string::npos);
   EXPECT_EQ(parse_flags({"--server"}).status().message(), "--server needs a value");
   EXPECT_FALSE(parse_flags({"--dry-run=yes"}).ok());
@@ -44,8 +47,9 @@ TEST(AddressTest, NormalForms) {
 
 TEST(AddressTest, ComesFromTheConfigFile) {
   TemporaryFolder folder;
-  std::string config = folder.write("imctl.conf", "[host]\nsocket = " + folder.path() +
-                                                      "/none.sock\nlisten = 127.0.0.1:7777, [::1]:1\n");
+  std::string config =
+      folder.write("imctl.conf", "[host]\nsocket = " + folder.path() +
+                                     "/none.sock\nlisten = 127.0.0.1:7777, [::1]:1\n");
   EXPECT_EQ(*default_address(config), "127.0.0.1:7777");  // there is no such socket
   EXPECT_FALSE(default_address(folder.path() + "/missing.conf").ok());
 }
@@ -113,7 +117,8 @@ TEST_F(FieldTest, MessagesOfTheirOwnNotation) {
 
 TEST_F(FieldTest, MapsAndJson) {
   EXPECT_EQ(set("labels", {"a=b=c"}), "labels { key: \"a\" value: \"b=c\" }");
-  EXPECT_EQ(set("attributes", {"n={\"number\": 7}"}), "attributes { key: \"n\" value { number: 7 } }");
+  EXPECT_EQ(set("attributes", {"n={\"number\": 7}"}),
+            "attributes { key: \"n\" value { number: 7 } }");
   EXPECT_EQ(set("value", {"{\"text\":\"x\"}"}), "value { text: \"x\" }");
   refuses("labels", "a", "KEY=VALUE");
   refuses("value", "{\"txet\":1}", "txet");
@@ -164,7 +169,8 @@ TEST_F(ArgumentsTest, AListReplacesTheFilesAndAMapAddsToIt) {
   auto note = make("Note");
   ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(
       "tags: 'old' labels { key: 'a' value: '1' }", note.get()));
-  ASSERT_TRUE(put_.apply(*put_.parse({"--tags", "x", "--tags", "y", "--labels", "b=2"}), note.get()).ok());
+  ASSERT_TRUE(
+      put_.apply(*put_.parse({"--tags", "x", "--tags", "y", "--labels", "b=2"}), note.get()).ok());
   EXPECT_EQ(note->GetReflection()->FieldSize(*note, field("tags")), 2);
   EXPECT_EQ(note->GetReflection()->FieldSize(*note, field("labels")), 2);
 }

@@ -28,7 +28,8 @@ class Documents : public testing::Test {
 };
 
 TEST_F(Documents, JsonOneAfterAnother) {
-  EXPECT_EQ(split("a", "\n{\"a\":\"}\\\"{\"}\n {}{\n}"), "json@2:{\"a\":\"}\\\"{\"}|json@3:{}|json@3:{\n}");
+  EXPECT_EQ(split("a", "\n{\"a\":\"}\\\"{\"}\n {}{\n}"),
+            "json@2:{\"a\":\"}\\\"{\"}|json@3:{}|json@3:{\n}");
   EXPECT_EQ(split("a", "\xEF\xBB\xBF{}"), "json@1:{}");
   EXPECT_EQ(split("a", ""), "");
   EXPECT_EQ(split("a", " {\n\"a\": ["), "error: a:1: the object that begins here does not end");
@@ -41,7 +42,8 @@ TEST_F(Documents, JsonAcrossReads) {
 }
 
 TEST_F(Documents, Yaml) {
-  EXPECT_EQ(split("a", "a: 1\n---\nb: 2\n...\n---\nc: 3"), "yaml@1:a: 1\n|yaml@3:b: 2\n|yaml@6:c: 3\n");
+  EXPECT_EQ(split("a", "a: 1\n---\nb: 2\n...\n---\nc: 3"),
+            "yaml@1:a: 1\n|yaml@3:b: 2\n|yaml@6:c: 3\n");
   EXPECT_EQ(split("a", "--- {a: 1}\n--- {b: 2}\n"), "yaml@1:    {a: 1}\n|yaml@2:    {b: 2}\n");
   EXPECT_EQ(split("a.yaml", "{a: 1}\r\n"), "yaml@1:{a: 1}\n");
 }
@@ -80,20 +82,25 @@ TEST_F(RequestTest, BothSpellingsOfNamesAndFlagsOnTop) {
   EXPECT_EQ(requests({"note", "get"}, {"a", "b"}), (List{"ids: \"a\" ids: \"b\""}));
   EXPECT_EQ(put("a", R"({"id":"x","small":1,"big":"5"})", {"--small", "2"}),
             (List{"id: \"x\" small: 2 big: 5"}));
-  EXPECT_EQ(put("a", R"({"extra":{"@type":"type.googleapis.com/notes.v1.PutReply","ack_count":1,"ackCount":2}})"),
-            put("a", R"({"extra":{"@type":"type.googleapis.com/notes.v1.PutReply","ack_count":1,"ackCount":2}})"));
+  EXPECT_EQ(
+      put("a",
+          R"({"extra":{"@type":"type.googleapis.com/notes.v1.PutReply","ack_count":1,"ackCount":2}})"),
+      put("a",
+          R"({"extra":{"@type":"type.googleapis.com/notes.v1.PutReply","ack_count":1,"ackCount":2}})"));
 }
 
 TEST_F(RequestTest, YamlScalarsHaveTheFieldsType) {
-  List expected = {"id: \"42\" small: 7 ratio: 0.5 done: true blob: \"hello world\" color: COLOR_DARK_BLUE "
-                   "tags: \"1.0\" tags: \"true\" age { seconds: 90 } labels { key: \"n\" value: \"5\" } "
-                   "attributes { key: \"a\" value { number: 3 } } data { fields { key: \"k\" value { "
-                   "number_value: 1 } } }"};
-  EXPECT_EQ(put("a.yaml",
-                "id: 42\nsmall: 7\nratio: 0.5\ndone: true\nblob: !!binary |\n  aGVsbG8g\n  d29ybGQ=\n"
-                "color: COLOR_DARK_BLUE\ntags: [1.0, true]\nage: 90s\nlabels: {n: 5}\n"
-                "attributes:\n  a: {number: 3}\ndata: {k: 1}\n"),
-            expected);
+  List expected = {
+      "id: \"42\" small: 7 ratio: 0.5 done: true blob: \"hello world\" color: COLOR_DARK_BLUE "
+      "tags: \"1.0\" tags: \"true\" age { seconds: 90 } labels { key: \"n\" value: \"5\" } "
+      "attributes { key: \"a\" value { number: 3 } } data { fields { key: \"k\" value { "
+      "number_value: 1 } } }"};
+  EXPECT_EQ(
+      put("a.yaml",
+          "id: 42\nsmall: 7\nratio: 0.5\ndone: true\nblob: !!binary |\n  aGVsbG8g\n  d29ybGQ=\n"
+          "color: COLOR_DARK_BLUE\ntags: [1.0, true]\nage: 90s\nlabels: {n: 5}\n"
+          "attributes:\n  a: {number: 3}\ndata: {k: 1}\n"),
+      expected);
   EXPECT_EQ(put("a.yaml", "id: 'x'\nperhaps: ~\n"), (List{"id: \"x\""}));
 }
 

@@ -111,14 +111,17 @@ TEST_P(TransportTest, CancelFromAnotherThread) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Both, TransportTest, testing::Values(Way::kGrpc, Way::kEmbedded),
-                         [](const auto& info) { return info.param == Way::kGrpc ? "Grpc" : "Embedded"; });
+                         [](const auto& info) {
+                           return info.param == Way::kGrpc ? "Grpc" : "Embedded";
+                         });
 
 TEST(GrpcTransportTest, NobodyThere) {
   TemporaryFolder folder;
   auto transport = make_grpc_transport("unix:" + folder.path() + "/none.sock");
   auto start = std::chrono::steady_clock::now();
-  Status status = transport->call({"/a.B/C"}, [] { return std::optional<std::string>(""); },
-                                  [](const std::string&) { return true; });
+  Status status = transport->call(
+      {"/a.B/C"}, [] { return std::optional<std::string>(""); },
+      [](const std::string&) { return true; });
   EXPECT_EQ(status.code(), IMCTL_UNAVAILABLE);
   EXPECT_NE(status.message().find("no host answers at unix:" + folder.path()), std::string::npos);
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(2));
