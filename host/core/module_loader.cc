@@ -124,13 +124,9 @@ class Ordering {
 }  // namespace
 
 std::vector<std::string> default_module_path() {
-  // Beside the program if it runs from a build or a relocated tree, else where it was installed.
-  fs::path beside =
-      fs::path(boost::dll::program_location().string()).parent_path() / ".." / "lib" / "imctl" / "modules";
-  std::error_code error;
-  fs::path canonical = fs::canonical(beside, error);
-  if (!error) return {canonical.string()};
-  return {IMCTL_MODULE_DIR};
+  // The same in a build tree, an installation and one that was moved.
+  fs::path program = boost::dll::program_location().string();
+  return {(program.parent_path().parent_path() / "lib" / "imctl" / "modules").string()};
 }
 
 Result<std::vector<ModuleFile>> find_modules(const std::vector<std::string>& names,
