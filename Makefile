@@ -37,15 +37,14 @@ test-build:
 	@$(compile)
 
 bench:
-	@packaging/install-deps bench
-	@$(configure) -DIMCTL_BENCH=ON
+	@packaging/install-deps test bench
+	@$(configure) -DIMCTL_TESTS=ON -DIMCTL_BENCH=ON
 	@$(compile)
 	build/bin/imctl-bench
 
-# The program knows where its modules are installed, so the prefix is built in.
 install: deps
 	@$(configure_once)
-	@$(configure) -DCMAKE_INSTALL_PREFIX=$(PREFIX) -UIMCTL_MODULE_DIR
+	@$(configure) -DCMAKE_INSTALL_PREFIX=$(PREFIX)
 	@$(compile)
 	DESTDIR=$(DESTDIR) cmake --install build
 

@@ -88,11 +88,11 @@ int App::dispatch() {
     // A word that is nearly one of ours is more likely a mistake than a wish for a host.
     std::string near =
         status.code() == IMCTL_UNAVAILABLE ? nearest(words.front(), local_nouns()) : "";
-    fail(words.front() + (words.size() > 1 ? " " + words[1] : ""), status);
+    int code = fail(words.front() + (words.size() > 1 ? " " + words[1] : ""), status);
     if (!near.empty() && near != words.front()) {
       terminal_.err << "Did you mean `imctl " << near << "`?\n";
     }
-    return exit_code(status.code());
+    return code;
   }
   const VerbEntry* verb = catalog_->find(words);
   if (verb == nullptr) return unknown(words);
@@ -203,8 +203,7 @@ int App::run_verb(const VerbEntry& verb, const std::vector<std::string>& tokens)
   }
   if (!outcome.status.ok()) {
     int code = fail(verb.words(), outcome.status);
-    if (interrupt_->interrupted()) return kInterrupted;
-    if (outcome.done == 0) return code;
+    if (outcome.done == 0 || code == kInterrupted) return code;
     terminal_.err << "imctl: " << verb.words() << ": that was request " << outcome.done + 1
                   << " of the file; those before it were carried out\n";
     return kPartlyDone;
@@ -216,8 +215,12 @@ int App::run_verb(const VerbEntry& verb, const std::vector<std::string>& tokens)
 
 int App::fail(const std::string& what, const Status& status) {
   terminal_.out.flush();
-  terminal_.err << "imctl: " << what << ": " << code_name(status.code()) << ": " << status.message()
-                << '\n';
+  terminal_.err << "imctl: " << what << ": ";
+  if (interrupt_ != nullptr && interrupt_->interrupted()) {
+    terminal_.err << "interrupted\n";
+    return kInterrupted;
+  }
+  terminal_.err << code_name(status.code()) << ": " << status.message() << '\n';
   return exit_code(status.code());
 }
 

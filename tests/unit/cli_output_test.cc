@@ -43,6 +43,7 @@ TEST(TextTest, WrapHangsListItems) {
 }
 
 TEST(TableTest, AlignsAndFits) {
+  (void)std::setlocale(LC_CTYPE, "C.UTF-8");  // NOLINT(concurrency-mt-unsafe)
   std::ostringstream out;
   Table table({"ID", "NAME", "X"}, true, 0);
   table.add({"1", "日本", "z"});
