@@ -1,5 +1,5 @@
-// The module `host`, built into the program: described by a manifest and called through the ABI like any
-// other, so that the host's own services take the one road too.
+// The module `host`, built into the program: described by a manifest and called through the ABI
+// like any other, so that the host's own services take the one road too.
 #ifndef IMCTL_HOST_BUILTIN_BUILTIN_H
 #define IMCTL_HOST_BUILTIN_BUILTIN_H
 

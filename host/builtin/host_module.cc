@@ -23,14 +23,16 @@ namespace health = grpc::health::v1;
 class HostModule : public Module {
  public:
   explicit HostModule(const imctl::Host& handle)
-      : Module(handle), host_(*const_cast<host::Host*>(handle.table<host::Host>(kBuiltinTable.data()))) {
+      : Module(handle),
+        host_(*const_cast<host::Host*>(handle.table<host::Host>(kBuiltinTable.data()))) {
     serve("/imctl.host.v1.Modules/List", &HostModule::list_modules);
     serve("/imctl.host.v1.Catalog/Get", &HostModule::get_catalog);
     serve("/imctl.host.v1.Metrics/List", &HostModule::list_metrics);
     serve("/grpc.health.v1.Health/Check", &HostModule::check_health);
     serve("/grpc.health.v1.Health/Watch", &HostModule::watch_health);
     serve("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", &HostModule::reflect);
-    serve("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", &HostModule::reflect_alpha);
+    serve("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+          &HostModule::reflect_alpha);
   }
 
  private:
@@ -60,10 +62,11 @@ class HostModule : public Module {
     return reply;
   }
 
-  Result<v1::ListMetricsResponse> list_metrics(const v1::ListMetricsRequest& request, const Context&) {
+  Result<v1::ListMetricsResponse> list_metrics(const v1::ListMetricsRequest& request,
+                                               const Context&) {
     v1::ListMetricsResponse reply;
-    auto add = [&](const std::string& name, const std::string& labels, const char* kind, double value,
-                   const std::string& help) -> v1::Metric* {
+    auto add = [&](const std::string& name, const std::string& labels, const char* kind,
+                   double value, const std::string& help) -> v1::Metric* {
       if (name.compare(0, request.prefix().size(), request.prefix()) != 0) return nullptr;
       v1::Metric* metric = reply.add_metrics();
       metric->set_name(name);
@@ -78,17 +81,20 @@ class HostModule : public Module {
       for (size_t code = 0; code < MethodSlot::kCodes; ++code) {
         if (slot->ended(code) == 0) continue;
         add("imctl_calls_total", method + ",code=\"" + std::to_string(code) + "\"", "counter",
-            static_cast<double>(slot->ended(code)), "Calls that ended, by method and gRPC status code");
+            static_cast<double>(slot->ended(code)),
+            "Calls that ended, by method and gRPC status code");
       }
       if (slot->seconds() > 0) {
-        add("imctl_call_seconds_total", method, "counter", slot->seconds(), "Time in calls that ended");
+        add("imctl_call_seconds_total", method, "counter", slot->seconds(),
+            "Time in calls that ended");
       }
     }
     add("imctl_in_flight_bytes", "", "gauge", static_cast<double>(host_.in_flight()),
         "Bytes of requests in work");
     for (const host::Metric* known : host_.metrics().all()) {
       static constexpr const char* kKinds[] = {"counter", "gauge", "histogram"};
-      v1::Metric* metric = add(known->name(), known->labels(), kKinds[known->kind()], known->value(), known->help());
+      v1::Metric* metric =
+          add(known->name(), known->labels(), kKinds[known->kind()], known->value(), known->help());
       if (metric == nullptr || known->kind() != IMCTL_HISTOGRAM) continue;
       metric->set_count(known->count());
       for (size_t i = 0; i < host::Metric::kBounds.size(); ++i) {

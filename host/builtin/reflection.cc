@@ -16,7 +16,8 @@ std::string bytes_of(const FileDescriptor& file) {
   return proto.SerializeAsString();
 }
 
-// Is there a file of the same path and other content, here or among its imports, in a module before?
+// Is there a file of the same path and other content, here or among its imports, in a module
+// before?
 bool clashes(const Host& host, const Instance& owner, const FileDescriptor& file) {
   std::string own = bytes_of(file);
   for (const std::shared_ptr<Instance>& other : host.modules()) {
@@ -41,10 +42,12 @@ void collect(const Host& host, const Instance& owner, const FileDescriptor& file
     proto.set_dependency(i, shown_name(host, owner, *file.dependency(i)));
   }
   files->push_back(proto.SerializeAsString());
-  for (int i = 0; i < file.dependency_count(); ++i) collect(host, owner, *file.dependency(i), seen, files);
+  for (int i = 0; i < file.dependency_count(); ++i)
+    collect(host, owner, *file.dependency(i), seen, files);
 }
 
-std::vector<std::string> with_imports(const Host& host, const Instance& owner, const FileDescriptor& file) {
+std::vector<std::string> with_imports(const Host& host, const Instance& owner,
+                                      const FileDescriptor& file) {
   std::set<const FileDescriptor*> seen;
   std::vector<std::string> files;
   collect(host, owner, file, &seen, &files);
@@ -83,7 +86,8 @@ std::optional<std::vector<std::string>> Reflection::file_by_name(const std::stri
   return std::nullopt;
 }
 
-std::optional<std::vector<std::string>> Reflection::file_of_symbol(const std::string& symbol) const {
+std::optional<std::vector<std::string>> Reflection::file_of_symbol(
+    const std::string& symbol) const {
   for (bool served : {true, false}) {
     for (const std::shared_ptr<Instance>& instance : host_.modules()) {
       if (serves(*instance, symbol) != served) continue;
@@ -99,7 +103,8 @@ std::optional<std::vector<std::string>> Reflection::file_of_extension(const std:
   for (const std::shared_ptr<Instance>& instance : host_.modules()) {
     const google::protobuf::DescriptorPool& pool = instance->descriptors().pool();
     const google::protobuf::Descriptor* message = pool.FindMessageTypeByName(type);
-    const auto* extension = message == nullptr ? nullptr : pool.FindExtensionByNumber(message, number);
+    const auto* extension =
+        message == nullptr ? nullptr : pool.FindExtensionByNumber(message, number);
     if (extension != nullptr) return with_imports(host_, *instance, *extension->file());
   }
   return std::nullopt;

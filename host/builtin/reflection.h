@@ -1,7 +1,7 @@
 // The reflection services, v1 and v1alpha alike, over the descriptors of the modules.
 //
-// Two modules may have different files of the same path. A client keeps one pool, so such a file is shown
-// under a path of its own, "<module>/<path>", and the files that import it say so.
+// Two modules may have different files of the same path. A client keeps one pool, so such a file is
+// shown under a path of its own, "<module>/<path>", and the files that import it say so.
 #ifndef IMCTL_HOST_BUILTIN_REFLECTION_H
 #define IMCTL_HOST_BUILTIN_REFLECTION_H
 
@@ -25,7 +25,8 @@ class Reflection {
   // Serialized files, all imports included; nothing if unknown.
   std::optional<std::vector<std::string>> file_by_name(const std::string& name) const;
   std::optional<std::vector<std::string>> file_of_symbol(const std::string& symbol) const;
-  std::optional<std::vector<std::string>> file_of_extension(const std::string& type, int number) const;
+  std::optional<std::vector<std::string>> file_of_extension(const std::string& type,
+                                                            int number) const;
   std::optional<std::vector<int>> extension_numbers(const std::string& type) const;
 
  private:
@@ -58,8 +59,9 @@ Task<Status> answer_reflection(const Host& host, Stream<Request, Response>& stre
         break;
       case Request::kFileContainingExtension:
         asked = "extension of " + request->file_containing_extension().containing_type();
-        files = reflection.file_of_extension(request->file_containing_extension().containing_type(),
-                                             request->file_containing_extension().extension_number());
+        files =
+            reflection.file_of_extension(request->file_containing_extension().containing_type(),
+                                         request->file_containing_extension().extension_number());
         break;
       case Request::kAllExtensionNumbersOfType: {
         const std::string& type = request->all_extension_numbers_of_type();

@@ -208,6 +208,11 @@ int App::run_verb(const VerbEntry& verb, const std::vector<std::string>& tokens)
                   << " of the file; those before it were carried out\n";
     return kPartlyDone;
   }
+  if (!outcome.partly.empty()) {
+    terminal_.out.flush();
+    terminal_.err << "imctl: " << verb.words() << ": " << outcome.partly << '\n';
+    return kPartlyDone;
+  }
   if (outcome.found_none) terminal_.err << "none found\n";
   if (flags_.dry_run) terminal_.err << "dry run: nothing was changed\n";
   return kDone;

@@ -14,20 +14,20 @@
 namespace imctl::host::cli {
 
 struct CallRequest {
-  std::string method;                    // "/package.Service/Method"
+  std::string method;  // "/package.Service/Method"
   bool client_streams = false;
   bool server_streams = false;
   bool dry_run = false;
-  std::chrono::nanoseconds timeout{0};   // 0: none
+  std::chrono::nanoseconds timeout{0};  // 0: none
 };
 
 class Transport {
  public:
   virtual ~Transport() = default;
 
-  // Makes one call and waits for its end. `next_request` is asked for messages on another thread or this one, one
-  // at a time, until it gives nothing; a unary method is asked once. `on_reply` is told each reply as it
-  // comes, on this thread; false cancels the call.
+  // Makes one call and waits for its end. `next_request` is asked for messages on another thread or
+  // this one, one at a time, until it gives nothing; a unary method is asked once. `on_reply` is
+  // told each reply as it comes, on this thread; false cancels the call.
   virtual Status call(const CallRequest& request,
                       const std::function<std::optional<std::string>()>& next_request,
                       const std::function<bool(std::string)>& on_reply) = 0;

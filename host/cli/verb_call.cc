@@ -57,9 +57,13 @@ VerbOutcome VerbCall::run(Transport& transport, InterruptWatch& interrupt) {
       return outcome;
     }
     if (!*request) break;
+    std::string sent = **request;
     outcome.status =
         call(transport, interrupt, [&] { return std::exchange(*request, std::nullopt); });
     if (!outcome.status.ok()) return outcome;
+    outcome.partly = undone(sent);
+    // What follows may stand on what was left undone.
+    if (!outcome.partly.empty()) return outcome;
     ++outcome.done;
   }
   outcome.found_none = printer_.found_none();
@@ -114,7 +118,27 @@ bool VerbCall::print(const std::string& bytes) {
       replies_.GetPrototype(method_->output_type())->New());
   bad_reply_ = !reply->ParseFromString(bytes);
   if (!bad_reply_) printer_.print(*reply);
+  last_reply_ = std::move(reply);
   return !bad_reply_ && terminal_.out.good();
+}
+
+std::string VerbCall::undone(const std::string& request) const {
+  size_t equals = verb_.acks().find('=');
+  if (equals == std::string::npos || last_reply_ == nullptr) return {};
+  const auto* count = method_->output_type()->FindFieldByName(verb_.acks().substr(0, equals));
+  const auto* list = method_->input_type()->FindFieldByName(verb_.acks().substr(equals + 1));
+  if (count == nullptr || list == nullptr || !list->is_repeated() ||
+      count->cpp_type() != google::protobuf::FieldDescriptor::CPPTYPE_UINT32) {
+    return {};
+  }
+  std::unique_ptr<google::protobuf::Message> asked(
+      requests_->factory.GetPrototype(method_->input_type())->New());
+  if (!asked->ParseFromString(request)) return {};
+  auto wanted = static_cast<uint32_t>(asked->GetReflection()->FieldSize(*asked, list));
+  uint32_t done = last_reply_->GetReflection()->GetUInt32(*last_reply_, count);
+  if (done >= wanted) return {};
+  return "only the first " + std::to_string(done) + " of " + std::to_string(wanted) + " " +
+         list->name() + " were taken; send the rest again to see why";
 }
 
 }  // namespace imctl::host::cli

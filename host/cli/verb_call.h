@@ -20,6 +20,7 @@ struct VerbOutcome {
   Status status;
   bool usage = false;       // the error is the request's, found here
   size_t done = 0;          // calls that went well before the one that did not
+  std::string partly;       // of a call that went well: what it left undone, in words
   bool found_none = false;  // it was to list something, and there was nothing
 };
 
@@ -42,6 +43,9 @@ class VerbCall {
   Status call(Transport& transport, InterruptWatch& interrupt,
               const std::function<std::optional<std::string>()>& next_request);
   bool print(const std::string& bytes);
+  // What the reply says is missing of what the request asked for; empty if all was done, or if the
+  // verb has no `acks`.
+  std::string undone(const std::string& request) const;
 
   const google::protobuf::MethodDescriptor* method_;
   const imctl::Verb& verb_;
@@ -51,6 +55,7 @@ class VerbCall {
   google::protobuf::DynamicMessageFactory replies_;
   Printer printer_;
   bool bad_reply_ = false;
+  std::unique_ptr<google::protobuf::Message> last_reply_;
 };
 
 }  // namespace imctl::host::cli

@@ -15,11 +15,11 @@ struct HostBuffer : imctl_buffer {
   void* user = nullptr;
 };
 
-HostBuffer* make(void* memory, const void* data, size_t size) {
+HostBuffer* make(void* memory, uint8_t* data, size_t size) {
   auto* made = new (memory) HostBuffer();
   made->struct_size = sizeof(imctl_buffer);
   made->flags = 0;
-  made->data = static_cast<uint8_t*>(const_cast<void*>(data));
+  made->data = data;
   made->size = size;
   return made;
 }
@@ -30,7 +30,7 @@ imctl_buffer* buffer_new(size_t size) {
   if (size > PTRDIFF_MAX - sizeof(HostBuffer)) return nullptr;
   void* memory = std::malloc(sizeof(HostBuffer) + size);
   if (memory == nullptr) return nullptr;
-  return make(memory, static_cast<char*>(memory) + sizeof(HostBuffer), size);
+  return make(memory, static_cast<uint8_t*>(memory) + sizeof(HostBuffer), size);
 }
 
 imctl_buffer* buffer_wrap(const void* data, size_t size, void (*release)(void*), void* user) {
@@ -39,7 +39,8 @@ imctl_buffer* buffer_wrap(const void* data, size_t size, void (*release)(void*),
     if (release != nullptr) release(user);
     return nullptr;
   }
-  HostBuffer* made = make(memory, data, size);
+  // Nobody writes to it: a buffer that was passed on is read-only.
+  HostBuffer* made = make(memory, static_cast<uint8_t*>(const_cast<void*>(data)), size);
   made->release = release;
   made->user = user;
   return made;

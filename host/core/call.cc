@@ -29,14 +29,10 @@ std::string new_call_id() {
 
 Call::Call(CallParams params, Caller* caller) : params_(std::move(params)), caller_(caller) {
   if (params_.call_id.empty()) params_.call_id = new_call_id();
-  context_ = {sizeof(imctl_context),
-              params_.flags,
-              params_.principal_kind,
-              params_.depth,
-              to_str(params_.principal),
-              to_str(params_.caller_module),
-              to_str(params_.call_id),
-              params_.deadline};
+  context_ = {sizeof(imctl_context),     params_.flags,
+              params_.principal_kind,    params_.depth,
+              to_str(params_.principal), to_str(params_.caller_module),
+              to_str(params_.call_id),   params_.deadline};
   started_ = monotonic_now();
   request_bytes_ = params_.request.size();
 }
@@ -146,7 +142,8 @@ void Call::finish(Status status, BufferRef reply) {
   close(outbound_, false);
   if (!caller_ready_) {
     if (status.ok() && !method_->server_streams && !reply) {
-      status = Status(IMCTL_INTERNAL, "the handler of " + method_->name + " finished without a reply");
+      status =
+          Status(IMCTL_INTERNAL, "the handler of " + method_->name + " finished without a reply");
     }
     status_ = std::move(status);
     if (status_.ok()) reply_ = std::move(reply);
@@ -296,7 +293,9 @@ void Call::pump(std::unique_lock<std::mutex>& lock) {
   unref();
 }
 
-bool Call::step(std::unique_lock<std::mutex>& lock) { return callee_step(lock) || caller_step(lock); }
+bool Call::step(std::unique_lock<std::mutex>& lock) {
+  return callee_step(lock) || caller_step(lock);
+}
 
 // Does the one thing that is due for the callee; false if there is none.
 bool Call::callee_step(std::unique_lock<std::mutex>& lock) {

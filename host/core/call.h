@@ -1,9 +1,9 @@
 // One call between a caller (a front end, a module) and the module that serves it.
 //
-// Both ends act from any thread. What happens is told to them by callbacks that are never run beside each
-// other for one call and never re-enter: whoever changes the call's state runs what became due, unless
-// another thread is at it already, which then does it too (`pump`). So chains of reads and writes need no
-// stack, and no callback runs under the lock.
+// Both ends act from any thread. What happens is told to them by callbacks that are never run
+// beside each other for one call and never re-enter: whoever changes the call's state runs what
+// became due, unless another thread is at it already, which then does it too (`pump`). So chains of
+// reads and writes need no stack, and no callback runs under the lock.
 #ifndef IMCTL_HOST_CORE_CALL_H
 #define IMCTL_HOST_CORE_CALL_H
 
@@ -72,9 +72,9 @@ struct CallParams {
   MethodSlot* target = nullptr;
   imctl_principal_kind principal_kind = IMCTL_PRINCIPAL_NONE;
   std::string principal;
-  std::string caller_module;  // empty: a front end
-  std::string call_id;        // empty: a new one
-  int64_t deadline = 0;       // 0: none
+  std::string caller_module;    // empty: a front end
+  std::string call_id;          // empty: a new one
+  int64_t deadline = 0;         // 0: none
   bool watch_deadline = false;  // the caller does not end the call at its deadline by itself
   uint32_t flags = 0;
   uint32_t depth = 0;
@@ -118,8 +118,8 @@ class Call final : public imctl_call {
   void serve(std::shared_ptr<Instance> instance, const Served& served);
   // Nobody serves it.
   void refuse(Status status);
-  // Before one of the two above, if there is a parent: takes a place among its children. A parent that is
-  // cancelled already cancels this.
+  // Before one of the two above, if there is a parent: takes a place among its children. A parent
+  // that is cancelled already cancels this.
   void join_parent();
   void watch_deadline(Timer* timer);
 

@@ -24,14 +24,16 @@ Status DataLock::take(const std::string& data_dir) {
   std::string path = data_dir + "/lock";
   int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (fd < 0) {
-    return {IMCTL_FAILED_PRECONDITION, path + ": " + std::strerror(errno) +
-                                           " (host.data names the folder; may this user write there?)"};
+    return {IMCTL_FAILED_PRECONDITION,
+            path + ": " + std::strerror(errno) +
+                " (host.data names the folder; may this user write there?)"};
   }
   if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
     std::array<char, 32> holder{};
     ssize_t n = pread(fd, holder.data(), holder.size() - 1, 0);
     close(fd);
-    std::string who = n > 0 ? "process " + std::string(holder.data(), strcspn(holder.data(), "\n")) : "another process";
+    std::string who = n > 0 ? "process " + std::string(holder.data(), strcspn(holder.data(), "\n"))
+                            : "another process";
     return {IMCTL_FAILED_PRECONDITION,
             "a host is running on the data folder " + data_dir + " already (" + who +
                 "): leave out --embedded to talk to it, stop it first, or name another folder with "

@@ -23,8 +23,8 @@ Result<std::shared_ptr<Descriptors>> Descriptors::make(const Manifest& manifest)
   for (const google::protobuf::FileDescriptorProto& file : manifest.file()) {
     if (!seen.insert(file.name()).second) continue;  // the first counts
     if (!made->database_.Add(file)) {
-      return Status(IMCTL_INVALID_ARGUMENT,
-                    "the manifest's descriptors of " + file.name() + " clash with another file of it");
+      return Status(IMCTL_INVALID_ARGUMENT, "the manifest's descriptors of " + file.name() +
+                                                " clash with another file of it");
     }
     made->files_.push_back(file.name());
   }

@@ -1,5 +1,5 @@
-// A module's view of its own messages: a descriptor pool made from its manifest, apart from every other
-// module's and from the program's own, so two modules may have a .proto of the same path.
+// A module's view of its own messages: a descriptor pool made from its manifest, apart from every
+// other module's and from the program's own, so two modules may have a .proto of the same path.
 #ifndef IMCTL_HOST_CORE_DESCRIPTORS_H
 #define IMCTL_HOST_CORE_DESCRIPTORS_H
 

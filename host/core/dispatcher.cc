@@ -12,9 +12,8 @@ void Dispatcher::start(Call& call) {
   call.join_parent();
   std::shared_ptr<const Route> route = target->route();
   if (route == nullptr) {
-    call.refuse(Status(IMCTL_UNIMPLEMENTED,
-                       "no loaded module serves " + target->name() +
-                           " (`imctl module list` shows what is served)"));
+    call.refuse(Status(IMCTL_UNIMPLEMENTED, "no loaded module serves " + target->name() +
+                                                " (`imctl module list` shows what is served)"));
     return;
   }
   const MethodInfo& method = route->served->info;
@@ -29,7 +28,8 @@ void Dispatcher::start(Call& call) {
     call.refuse(std::move(status));
     return;
   }
-  if (call.params().watch_deadline && call.params().deadline != 0) call.watch_deadline(&host_->timer());
+  if (call.params().watch_deadline && call.params().deadline != 0)
+    call.watch_deadline(&host_->timer());
   call.serve(route->instance, *route->served);
 }
 
@@ -38,12 +38,14 @@ Status Dispatcher::check_bounds(const Call& call) const {
   if (params.depth > host_->config().max_depth) {
     return {IMCTL_RESOURCE_EXHAUSTED,
             "calls made on behalf of one another are " + std::to_string(params.depth) +
-                " deep at " + params.target->name() + ": modules call each other in a circle? (host.max_depth)"};
+                " deep at " + params.target->name() +
+                ": modules call each other in a circle? (host.max_depth)"};
   }
   if (params.deadline != 0 && params.deadline <= monotonic_now()) {
     return {IMCTL_DEADLINE_EXCEEDED, "the deadline passed before the call began"};
   }
-  if (host_->in_flight() + static_cast<int64_t>(params.request.size()) > host_->config().max_in_flight) {
+  if (host_->in_flight() + static_cast<int64_t>(params.request.size()) >
+      host_->config().max_in_flight) {
     return {IMCTL_RESOURCE_EXHAUSTED,
             "the requests in work reached host.max_in_flight: try again later, with fewer at once"};
   }
@@ -52,18 +54,19 @@ Status Dispatcher::check_bounds(const Call& call) const {
 
 Status Dispatcher::check_dry_run(const Call& call, const MethodInfo& method) {
   if ((call.params().flags & IMCTL_DRY_RUN) == 0 || method.dry_run) return {};
-  return {IMCTL_FAILED_PRECONDITION, method.name + " does not support dry run; nothing was changed"};
+  return {IMCTL_FAILED_PRECONDITION,
+          method.name + " does not support dry run; nothing was changed"};
 }
 
 Status Dispatcher::check_access(const Call& call, const MethodInfo& method) const {
   const CallParams& params = call.params();
   switch (params.principal_kind) {
-    case IMCTL_PRINCIPAL_ADMIN:
-      return {};
+    case IMCTL_PRINCIPAL_ADMIN: return {};
     case IMCTL_PRINCIPAL_MODULE: {
       Instance* module = host_->find_module(params.caller_module);
       if (module != nullptr && module->may_call(method.service)) return {};
-      return {IMCTL_PERMISSION_DENIED, "module " + params.principal + " may call " + method.service +
+      return {IMCTL_PERMISSION_DENIED, "module " + params.principal + " may call " +
+                                           method.service +
                                            " as itself only if its manifest's needs name it"};
     }
     case IMCTL_PRINCIPAL_NODE:

@@ -1,9 +1,10 @@
 // Problem: before a module is taken down, nobody may be in its code or come back to it: no call it
-// serves, no call it makes, no buffer that will call its release function. "No calls in flight" alone is
-// not enough, since a thread of another module may still be returning through its callback.
+// serves, no call it makes, no buffer that will call its release function. "No calls in flight"
+// alone is not enough, since a thread of another module may still be returning through its
+// callback.
 //
-// A Gate counts whoever is inside. Once closed nobody enters by the front; what is inside already may
-// still go in again (a call in flight may call others), so that it can come to its end.
+// A Gate counts whoever is inside. Once closed nobody enters by the front; what is inside already
+// may still go in again (a call in flight may call others), so that it can come to its end.
 #ifndef IMCTL_HOST_CORE_GATE_H
 #define IMCTL_HOST_CORE_GATE_H
 

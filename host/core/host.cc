@@ -90,7 +90,7 @@ Status Host::start(const HostOptions& options) {
   // Nothing of a module's code runs before all of this holds.
   Result<std::vector<ModuleFile>> files = find_modules(config_.modules, config_.module_path);
   if (!files.ok()) {
-    std::string where = config_.modules.empty() ? std::string() : config_.modules_source + ": ";
+    std::string where = config_.modules.empty() ? std::string() : config_.modules_origin + ": ";
     return {files.status().code(), where + files.status().message()};
   }
   files = order_modules(std::move(*files), builtin.manifest);
@@ -132,9 +132,9 @@ Result<Host::Prepared> Host::describe(SettingsSources& sources, ModuleFile file,
   if (!file.manifest.config().empty()) {
     own = (*descriptors)->message(file.manifest.config());
     if (own == nullptr) {
-      return Status(IMCTL_FAILED_PRECONDITION,
-                    file.path + ": its descriptors have no message " + file.manifest.config() +
-                        ", which its manifest names as its settings");
+      return Status(IMCTL_FAILED_PRECONDITION, file.path + ": its descriptors have no message " +
+                                                   file.manifest.config() +
+                                                   ", which its manifest names as its settings");
     }
   }
   Result<Section> section =
@@ -153,8 +153,9 @@ Status Host::create(Prepared& module) {
     if (!loaded.ok()) return loaded.status();
     code = std::move(*loaded);
   }
-  auto instance = std::make_shared<Instance>(this, std::move(module.file), std::move(module.descriptors),
-                                             std::move(code.code), code.module, module.limits);
+  auto instance =
+      std::make_shared<Instance>(this, std::move(module.file), std::move(module.descriptors),
+                                 std::move(code.code), code.module, module.limits);
   Status status = instance->create();
   if (!status.ok()) return status;
   std::string data_dir = config_.data + "/" + instance->name();
@@ -171,7 +172,8 @@ Status Host::activate(const std::shared_ptr<Instance>& instance) {
   Status status = instance->activate();
   if (!status.ok()) return status;
   for (const Served& served : instance->served()) {
-    methods_.slot(served.info.name)->set_route(std::make_shared<const Route>(Route{instance, &served}));
+    methods_.slot(served.info.name)
+        ->set_route(std::make_shared<const Route>(Route{instance, &served}));
   }
   for (const std::string& service : instance->manifest().serves()) health_.set(service, true);
   return {};

@@ -29,23 +29,23 @@ namespace imctl::host {
 
 // What the host is opened with.
 struct HostOptions {
-  std::string config_file;                         // empty: none
-  std::vector<std::string> set;                    // "section.key=value"
+  std::string config_file;       // empty: none
+  std::vector<std::string> set;  // "section.key=value"
   std::map<std::string, std::string> environment;
-  bool quiet = false;                              // log warnings and errors only
+  bool quiet = false;  // log warnings and errors only
 };
 
 class Host {
  public:
-  // Reads the settings, locks the data folder, loads and starts every module. All or nothing: an error
-  // says what, why and what to do, and leaves nothing running.
+  // Reads the settings, locks the data folder, loads and starts every module. All or nothing: an
+  // error says what, why and what to do, and leaves nothing running.
   static Result<std::unique_ptr<Host>> open(const HostOptions& options);
   Host(const Host&) = delete;
   Host& operator=(const Host&) = delete;
   ~Host();  // stop()
 
-  // Stops every module, what others need last. Calls may take until host.stop_timeout. Front ends must
-  // take no more calls. Once.
+  // Stops every module, what others need last. Calls may take until host.stop_timeout. Front ends
+  // must take no more calls. Once.
   Status stop();
 
   const HostConfig& config() const { return config_; }
@@ -79,7 +79,8 @@ class Host {
 
   Host();
   Status start(const HostOptions& options);
-  static Result<Prepared> describe(SettingsSources& sources, ModuleFile file, const Descriptors& builtin);
+  static Result<Prepared> describe(SettingsSources& sources, ModuleFile file,
+                                   const Descriptors& builtin);
   Status create(Prepared& module);
   Status activate(const std::shared_ptr<Instance>& instance);
 

@@ -17,14 +17,17 @@ using google::protobuf::Message;
 // A config message's fields by name. The names are those of host.proto: a wrong one is a bug here.
 class Fields {
  public:
-  explicit Fields(const Message& message) : message_(message), reflection_(*message.GetReflection()) {}
+  explicit Fields(const Message& message)
+      : message_(message), reflection_(*message.GetReflection()) {}
 
   std::string text(const char* name) const { return reflection_.GetString(message_, field(name)); }
   uint64_t u64(const char* name) const { return reflection_.GetUInt64(message_, field(name)); }
   uint32_t u32(const char* name) const { return reflection_.GetUInt32(message_, field(name)); }
   std::vector<std::string> list(const char* name) const {
     std::vector<std::string> all;
-    for (int i = 0; i < reflection_.FieldSize(message_, field(name)); ++i) {
+    int size = reflection_.FieldSize(message_, field(name));
+    all.reserve(static_cast<size_t>(size));
+    for (int i = 0; i < size; ++i) {
       all.push_back(reflection_.GetRepeatedString(message_, field(name), i));
     }
     return all;
@@ -57,16 +60,8 @@ bool is_port(const std::string& text) {
          std::stoi(text) <= 65535;
 }
 
-// Who says what is in force: "imctl.conf:12", "env API_PORT".
-std::string source_of(const Section& section, const char* key) {
-  for (const SettingValue& value : section.values) {
-    if (value.key == key) return value.source;
-  }
-  return "default";
-}
-
 // "HOST:PORT", or a port of 127.0.0.1; comma-separated.
-Result<std::vector<std::string>> parse_listen(const std::string& text, const std::string& source) {
+Result<std::vector<std::string>> parse_listen(const std::string& text, const std::string& origin) {
   std::vector<std::string> all;
   if (text == "none") return all;
   for (size_t from = 0; from <= text.size();) {
@@ -78,8 +73,8 @@ Result<std::vector<std::string>> parse_listen(const std::string& text, const std
     if (is_port(one)) one = "127.0.0.1:" + one;
     size_t colon = one.rfind(':');
     if (colon == std::string::npos || colon == 0 || !is_port(one.substr(colon + 1))) {
-      return Status(IMCTL_INVALID_ARGUMENT, source + ": host.listen: '" + one +
-                                                "' is not HOST:PORT, a port of 127.0.0.1, or none");
+      return Status(IMCTL_INVALID_ARGUMENT,
+                    origin + ": '" + one + "' is not HOST:PORT, a port of 127.0.0.1, or none");
     }
     all.push_back(one);
   }
@@ -100,8 +95,8 @@ Result<HostConfig> read_host_config(SettingsSources& sources, const Descriptors&
   if (!section.ok()) return section.status();
   Fields fields(*section->messages[0]);
   HostConfig config;
-  Result<std::vector<std::string>> listen = 
-      parse_listen(fields.text("listen"), source_of(*section, "host.listen"));
+  Result<std::vector<std::string>> listen =
+      parse_listen(fields.text("listen"), section->origin("listen"));
   if (!listen.ok()) return listen.status();
   config.listen = std::move(*listen);
   config.data = fields.text("data");
@@ -116,16 +111,18 @@ Result<HostConfig> read_host_config(SettingsSources& sources, const Descriptors&
   config.domain = fields.text("domain");
   config.auth_none = fields.text("auth") == "none";
   config.modules = fields.list("modules");
-  config.modules_source = source_of(*section, "host.modules");
+  config.modules_origin = section->origin("modules");
   config.module_path = fields.list("module_path");
   if (config.module_path.empty()) config.module_path = default_module_path();
   std::optional<imctl_log_level> level = parse_log_level(fields.text("log_level"));
   if (!level) {
-    return Status(IMCTL_INVALID_ARGUMENT, source_of(*section, "host.log_level") + ": host.log_level: '" + fields.text("log_level") + "' is no level");
+    return Status(IMCTL_INVALID_ARGUMENT, section->origin("log_level") + ": '" +
+                                              fields.text("log_level") + "' is no level");
   }
   config.log_level = *level;
   config.max_request = fields.u64("max_request");
-  config.max_in_flight = static_cast<int64_t>(std::min<uint64_t>(fields.u64("max_in_flight"), INT64_MAX));
+  config.max_in_flight =
+      static_cast<int64_t>(std::min<uint64_t>(fields.u64("max_in_flight"), INT64_MAX));
   config.stop_timeout = fields.duration("stop_timeout");
   config.max_depth = fields.u32("max_depth");
   return config;

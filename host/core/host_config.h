@@ -24,7 +24,7 @@ struct HostConfig {
   std::string domain;
   bool auth_none = false;
   std::vector<std::string> modules;
-  std::string modules_source;  // who says so: "default", "imctl.conf:12", "env ...", "--set"
+  std::string modules_origin;  // who says so: "imctl.conf:12: host.modules"
   std::vector<std::string> module_path;
   imctl_log_level log_level = IMCTL_LOG_INFO;
   size_t max_request = 0;
@@ -43,7 +43,8 @@ Result<HostConfig> read_host_config(SettingsSources& sources, const Descriptors&
                                     const Environment& environment);
 
 // What every module's section has, from an imctl.host.v1.ModuleConfig.
-InstanceLimits read_module_limits(const google::protobuf::Message& config, const Manifest& manifest);
+InstanceLimits read_module_limits(const google::protobuf::Message& config,
+                                  const Manifest& manifest);
 
 }  // namespace imctl::host
 

@@ -46,7 +46,8 @@ void finish(imctl_call* call, const imctl_status* status, imctl_buffer* reply) {
 }
 
 void log(imctl_host* host, int32_t level, const imctl_call* call, imctl_str text) {
-  std::string_view call_id = call == nullptr ? std::string_view() : Call::from(call)->params().call_id;
+  std::string_view call_id =
+      call == nullptr ? std::string_view() : Call::from(call)->params().call_id;
   handle(host).host->log().write(static_cast<imctl_log_level>(level), handle(host).instance->name(),
                                  call_id, to_view(text));
 }
@@ -60,11 +61,15 @@ int32_t log_enabled(imctl_host* host, int32_t level) {
 constexpr imctl_call_table kCallTable = {
     sizeof(imctl_call_table),
     0,
-    [](imctl_call* call, const imctl_call_events* events, void* user) { Call::from(call)->bind(*events, user); },
+    [](imctl_call* call, const imctl_call_events* events, void* user) {
+      Call::from(call)->bind(*events, user);
+    },
     [](imctl_call* call) { Call::from(call)->read(); },
     [](imctl_call* call, imctl_buffer* message) { Call::from(call)->write(BufferRef(message)); },
     [](imctl_call* call) { return Call::from(call)->cancelled(); },
-    [](imctl_call* call, imctl_str key) { return to_str(Call::from(call)->metadata(to_view(key))); },
+    [](imctl_call* call, imctl_str key) {
+      return to_str(Call::from(call)->metadata(to_view(key)));
+    },
     [](imctl_call* call, imctl_str key, imctl_str value) {
       Call::from(call)->add_trailer(to_view(key), to_view(value));
     }};
@@ -79,7 +84,8 @@ constexpr imctl_client_table kClientTable = {
     },
     [](imctl_host* host, const imctl_target* target, const imctl_client_options* options,
        imctl_buffer* request, const imctl_client_events* events, void* user) -> imctl_client_call* {
-      return ClientCall::start(handle(host).instance, target, *options, BufferRef(request), *events, user);
+      return ClientCall::start(handle(host).instance, target, *options, BufferRef(request), *events,
+                               user);
     },
     [](imctl_client_call* call) { ClientCall::from(call)->call().caller_read(); },
     [](imctl_client_call* call, imctl_buffer* message) {
@@ -94,8 +100,7 @@ constexpr imctl_client_table kClientTable = {
 // ---- imctl.pool/1
 
 constexpr imctl_pool_table kPoolTable = {
-    sizeof(imctl_pool_table),
-    0,
+    sizeof(imctl_pool_table), 0,
     [](imctl_host* host, void (*work)(void*), void* user) -> int32_t {
       return handle(host).instance->pool().post(work, user) ? IMCTL_OK : IMCTL_RESOURCE_EXHAUSTED;
     },
@@ -106,7 +111,8 @@ constexpr imctl_pool_table kPoolTable = {
 constexpr imctl_metrics_table kMetricsTable = {
     sizeof(imctl_metrics_table),
     0,
-    [](imctl_host* host, int32_t kind, imctl_str name, imctl_str labels, imctl_str help) -> imctl_metric* {
+    [](imctl_host* host, int32_t kind, imctl_str name, imctl_str labels,
+       imctl_str help) -> imctl_metric* {
       return handle(host).host->metrics().get(static_cast<imctl_metric_kind>(kind), to_view(name),
                                               to_view(labels), to_view(help));
     },
@@ -148,7 +154,8 @@ imctl_buffer* to_json(imctl_host* host, imctl_str type, imctl_str bytes, imctl_e
 imctl_buffer* from_json(imctl_host* host, imctl_str type, imctl_str json, imctl_error* error) {
   std::unique_ptr<google::protobuf::Message> message = message_of(host, type, error);
   if (message == nullptr) return nullptr;
-  auto status = google::protobuf::util::JsonStringToMessage(std::string(to_view(json)), message.get());
+  auto status =
+      google::protobuf::util::JsonStringToMessage(std::string(to_view(json)), message.get());
   if (!status.ok()) return fail(error, IMCTL_INVALID_ARGUMENT, status.ToString());
   return BufferRef::copy_of(message->SerializeAsString()).give();
 }
@@ -170,7 +177,8 @@ const void* get_table(imctl_host* host, imctl_str name) {
   if (wanted == IMCTL_METRICS_TABLE) return &kMetricsTable;
   if (wanted == IMCTL_JSON_TABLE) return &kJsonTable;
   if (wanted == IMCTL_HEALTH_TABLE) return &kHealthTable;
-  if (wanted == kBuiltinTable && handle(host).instance->file().path.empty()) return handle(host).host;
+  if (wanted == kBuiltinTable && handle(host).instance->file().path.empty())
+    return handle(host).host;
   return nullptr;
 }
 

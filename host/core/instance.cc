@@ -54,8 +54,9 @@ void Instance::destroy() {
 }
 
 bool Instance::may_call(std::string_view service) const {
-  return std::any_of(manifest().needs().begin(), manifest().needs().end(),
-                     [&](const Requirement& requirement) { return requirement.service() == service; });
+  return std::any_of(
+      manifest().needs().begin(), manifest().needs().end(),
+      [&](const Requirement& requirement) { return requirement.service() == service; });
 }
 
 // Runs a step of the module's life and puts its name before what it says.
@@ -74,14 +75,16 @@ Status Instance::run(const char* step, Step&& function) {
 Status Instance::create() {
   if (module_ == nullptr || !IMCTL_HAS(module_, destroy) || module_->create == nullptr ||
       module_->methods == nullptr || module_->destroy == nullptr) {
-    return {IMCTL_FAILED_PRECONDITION,
-            "module " + name() + ": its imctl_module is too short or lacks create, methods or destroy"};
+    return {
+        IMCTL_FAILED_PRECONDITION,
+        "module " + name() + ": its imctl_module is too short or lacks create, methods or destroy"};
   }
   if (module_->abi != IMCTL_ABI) {
     return {IMCTL_FAILED_PRECONDITION, "module " + name() + ": its code says module ABI " +
                                            std::to_string(module_->abi) + ", its manifest another"};
   }
-  Status status = run("create", [&](imctl_error* error) { return module_->create(&handle_, &instance_, error); });
+  Status status = run(
+      "create", [&](imctl_error* error) { return module_->create(&handle_, &instance_, error); });
   if (!status.ok()) {
     instance_ = nullptr;
     return status;
@@ -90,7 +93,9 @@ Status Instance::create() {
 }
 
 Status Instance::find_handlers() {
-  auto refuse = [&](const std::string& why) { return Status(IMCTL_FAILED_PRECONDITION, "module " + name() + ": " + why); };
+  auto refuse = [&](const std::string& why) {
+    return Status(IMCTL_FAILED_PRECONDITION, "module " + name() + ": " + why);
+  };
   size_t count = 0;
   const imctl_method* method = module_->methods(instance_, &count);
   std::map<std::string, imctl_method, std::less<>> handlers;
@@ -101,12 +106,15 @@ Status Instance::find_handlers() {
     std::string method_name(to_view(method->name));
     imctl_method entry = *method;
     entry.name = {};
-    if (!handlers.emplace(method_name, entry).second) return refuse("two handlers for " + method_name);
-    method = reinterpret_cast<const imctl_method*>(reinterpret_cast<const char*>(method) + method->struct_size);
+    if (!handlers.emplace(method_name, entry).second)
+      return refuse("two handlers for " + method_name);
+    method = reinterpret_cast<const imctl_method*>(reinterpret_cast<const char*>(method) +
+                                                   method->struct_size);
   }
   for (const std::string& service : manifest().serves()) {
     const google::protobuf::ServiceDescriptor* descriptor = descriptors_->service(service);
-    if (descriptor == nullptr) return refuse("it serves " + service + ", which its descriptors do not have");
+    if (descriptor == nullptr)
+      return refuse("it serves " + service + ", which its descriptors do not have");
     for (int i = 0; i < descriptor->method_count(); ++i) {
       MethodInfo info = MethodInfo::of(*descriptor->method(i));
       auto found = handlers.find(info.name);
@@ -116,14 +124,16 @@ Status Instance::find_handlers() {
     }
   }
   if (!handlers.empty()) {
-    return refuse("its handler " + handlers.begin()->first + " is for no method of the services it serves");
+    return refuse("its handler " + handlers.begin()->first +
+                  " is for no method of the services it serves");
   }
   return {};
 }
 
 Status Instance::prepare(const std::string& config, const std::string& data_dir,
                          const std::string& domain) {
-  imctl_settings settings{sizeof(imctl_settings), 0, to_str(config), to_str(data_dir), to_str(domain)};
+  imctl_settings settings{sizeof(imctl_settings), 0, to_str(config), to_str(data_dir),
+                          to_str(domain)};
   Status status = run("prepare", [&](imctl_error* error) {
     return module_->prepare == nullptr ? IMCTL_OK : module_->prepare(instance_, &settings, error);
   });
@@ -189,12 +199,14 @@ void Instance::cancel_all(bool streams_only) {
   {
     std::lock_guard lock(calls_mutex_);
     for (Call* call : calls_) {
-      if (streams_only && !call->method()->client_streams && !call->method()->server_streams) continue;
+      if (streams_only && !call->method()->client_streams && !call->method()->server_streams)
+        continue;
       call->ref();
       calls.emplace_back(call);
     }
   }
-  for (const CallRef& call : calls) call->cancel(IMCTL_UNAVAILABLE, "module " + name() + " is stopping");
+  for (const CallRef& call : calls)
+    call->cancel(IMCTL_UNAVAILABLE, "module " + name() + " is stopping");
 }
 
 }  // namespace imctl::host

@@ -65,8 +65,8 @@ class Instance {
   Status create();
   Status prepare(const std::string& config, const std::string& data_dir, const std::string& domain);
   Status activate();
-  // Closes the gate, cancels streams, waits for calls until `until`, then cancels what is left. An error
-  // if something is still inside `grace` later: then the code must stay mapped.
+  // Closes the gate, cancels streams, waits for calls until `until`, then cancels what is left. An
+  // error if something is still inside `grace` later: then the code must stay mapped.
   Status stop(std::chrono::steady_clock::time_point until);
   // Destroys the instance and lets go of its code. Does nothing where stop could not.
   void destroy();
@@ -77,8 +77,12 @@ class Instance {
   // For calls in flight.
   void track(Call* call, size_t request_bytes);
   void untrack(Call* call, size_t request_bytes);
-  size_t stream_bytes() const { return static_cast<size_t>(stream_bytes_.load(std::memory_order_relaxed)); }
-  void add_stream_bytes(int64_t bytes) { stream_bytes_.fetch_add(bytes, std::memory_order_relaxed); }
+  size_t stream_bytes() const {
+    return static_cast<size_t>(stream_bytes_.load(std::memory_order_relaxed));
+  }
+  void add_stream_bytes(int64_t bytes) {
+    stream_bytes_.fetch_add(bytes, std::memory_order_relaxed);
+  }
 
  private:
   template <class Step>

@@ -1,5 +1,5 @@
-// The host's log: lines to standard error by a thread of its own. Bounded: when the disk or the terminal
-// stalls, old lines are dropped rather than calls held up.
+// The host's log: lines to standard error by a thread of its own. Bounded: when the disk or the
+// terminal stalls, old lines are dropped rather than calls held up.
 #ifndef IMCTL_HOST_CORE_LOG_H
 #define IMCTL_HOST_CORE_LOG_H
 

@@ -72,7 +72,9 @@ class MethodSlot : public imctl_target {
   // A call ended with `code` after that many nanoseconds.
   void count(int32_t code, int64_t nanoseconds);
   uint64_t ended(size_t code) const { return ended_[code].load(std::memory_order_relaxed); }
-  double seconds() const { return static_cast<double>(nanoseconds_.load(std::memory_order_relaxed)) / 1e9; }
+  double seconds() const {
+    return static_cast<double>(nanoseconds_.load(std::memory_order_relaxed)) / 1e9;
+  }
 
  private:
   const std::string name_;
@@ -84,7 +86,8 @@ class MethodSlot : public imctl_target {
 
 class MethodTable {
  public:
-  // The slot of that name, made if need be. Names come from modules and descriptors, never from the wire.
+  // The slot of that name, made if need be. Names come from modules and descriptors, never from the
+  // wire.
   MethodSlot* slot(std::string_view name);
   // nullptr if there is none: for names from outside.
   MethodSlot* find(std::string_view name) const;

@@ -7,9 +7,9 @@ namespace {
 
 bool good_name(std::string_view name) {
   auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; };
-  return !name.empty() && letter(name[0]) &&
-         std::all_of(name.begin(), name.end(),
-                     [&](char c) { return letter(c) || (c >= '0' && c <= '9'); });
+  return !name.empty() && letter(name[0]) && std::all_of(name.begin(), name.end(), [&](char c) {
+    return letter(c) || (c >= '0' && c <= '9');
+  });
 }
 
 }  // namespace
@@ -27,10 +27,12 @@ Metric* Metrics::get(imctl_metric_kind kind, std::string_view name, std::string_
   if (!good_name(name)) return nullptr;
   std::lock_guard lock(mutex_);
   auto first = metrics_.lower_bound({std::string(name), std::string()});
-  if (first != metrics_.end() && first->first.first == name && first->second->kind() != kind) return nullptr;
+  if (first != metrics_.end() && first->first.first == name && first->second->kind() != kind)
+    return nullptr;
   std::unique_ptr<Metric>& metric = metrics_[{std::string(name), std::string(labels)}];
   if (metric == nullptr) {
-    metric = std::make_unique<Metric>(kind, std::string(name), std::string(labels), std::string(help));
+    metric =
+        std::make_unique<Metric>(kind, std::string(name), std::string(labels), std::string(help));
   }
   return metric.get();
 }

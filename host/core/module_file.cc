@@ -41,7 +41,8 @@ std::vector<std::string> needed_libraries(Elf* elf, Elf_Scn* section, const GElf
     GElf_Dyn entry;
     if (gelf_getdyn(data, static_cast<int>(i), &entry) == nullptr || entry.d_tag == DT_NULL) break;
     if (entry.d_tag != DT_NEEDED) continue;
-    if (const char* name = elf_strptr(elf, header.sh_link, entry.d_un.d_val)) needed.emplace_back(name);
+    if (const char* name = elf_strptr(elf, header.sh_link, entry.d_un.d_val))
+      needed.emplace_back(name);
   }
   return needed;
 }
@@ -79,8 +80,8 @@ Result<ElfView> read_elf(const std::string& path) {
   return view;
 }
 
-// Protobuf's symbols have no versions: another one in this process would be bound to ours. The runtimes'
-// file names, "libprotobuf.so.32", without what is after "libprotobuf".
+// Protobuf's symbols have no versions: another one in this process would be bound to ours. The
+// runtimes' file names, "libprotobuf.so.32", without what is after "libprotobuf".
 std::string protobuf_version(const std::vector<std::string>& needed) {
   for (const std::string& library : needed) {
     if (library.rfind("libprotobuf", 0) == 0) return library.substr(library.find(".so"));
@@ -119,31 +120,37 @@ Result<ModuleFile> read_module_file(const std::string& path) {
   Result<ElfView> elf = read_elf(path);
   if (!elf.ok()) return elf.status();
   if (!elf->manifest) {
-    return Status(IMCTL_INVALID_ARGUMENT,
-                  path + ": not an imctl module: it has no section " + std::string(kSection) +
-                      " (build it with imctl_add_module)");
+    return Status(IMCTL_INVALID_ARGUMENT, path + ": not an imctl module: it has no section " +
+                                              std::string(kSection) +
+                                              " (build it with imctl_add_module)");
   }
   ModuleFile module;
   module.path = path;
   module.needed = std::move(elf->needed);
   module.manifest_bytes = std::move(*elf->manifest);
   Result<Manifest> manifest = parse_manifest(module.manifest_bytes);
-  if (!manifest.ok()) return Status(manifest.status().code(), path + ": " + manifest.status().message());
+  if (!manifest.ok())
+    return Status(manifest.status().code(), path + ": " + manifest.status().message());
   module.manifest = std::move(*manifest);
   return module;
 }
 
 Status check_loadable(const ModuleFile& file) {
   const Manifest& manifest = file.manifest;
-  auto refuse = [&](const std::string& why) { return Status(IMCTL_FAILED_PRECONDITION, file.path + ": " + why); };
+  auto refuse = [&](const std::string& why) {
+    return Status(IMCTL_FAILED_PRECONDITION, file.path + ": " + why);
+  };
   if (!good_name(manifest.name())) {
-    return refuse("its manifest gives the name '" + manifest.name() +
-                  "': a module's name is of a-z, 0-9 and '-', at most 64, and starts with a letter");
+    return refuse(
+        "its manifest gives the name '" + manifest.name() +
+        "': a module's name is of a-z, 0-9 and '-', at most 64, and starts with a letter");
   }
   if (constexpr int64_t kAbi = IMCTL_ABI; manifest.abi_min() > kAbi || manifest.abi_max() < kAbi) {
     return refuse("it is built for module ABI " + std::to_string(manifest.abi_min()) + " to " +
-                  std::to_string(manifest.abi_max()) + " and this host has " + std::to_string(IMCTL_ABI) +
-                  (manifest.abi_min() > IMCTL_ABI ? ": use a newer host" : ": rebuild it with this host's SDK"));
+                  std::to_string(manifest.abi_max()) + " and this host has " +
+                  std::to_string(IMCTL_ABI) +
+                  (manifest.abi_min() > IMCTL_ABI ? ": use a newer host"
+                                                  : ": rebuild it with this host's SDK"));
   }
   if (IMCTL_ABI == 0 && manifest.abi_pin() != abi_pin()) {
     return refuse("it is built with another module.h (" + manifest.abi_pin().substr(0, 12) +

@@ -37,11 +37,12 @@ Result<ModuleFile> find_module(const std::string& name, const std::vector<std::s
       available.push_back(fs::path(path).stem().string());
     }
   }
-  return Status(IMCTL_NOT_FOUND,
-                "module " + name + " (host.modules): there is no " + name + ".so in " +
-                    (folders.empty() ? "an empty module_path" : join(folders, ", ")) + "; there " +
-                    (available.empty() ? "are no modules at all (host.module_path names the folders)"
-                                       : "are: " + join(available, ", ")));
+  return Status(
+      IMCTL_NOT_FOUND,
+      "there is no " + name + ".so in " +
+          (folders.empty() ? "an empty module_path" : join(folders, ", ")) + "; there " +
+          (available.empty() ? "are no modules at all (host.module_path names the folders)"
+                             : "are: " + join(available, ", ")));
 }
 
 // A depth-first walk along the requirements.
@@ -57,9 +58,9 @@ class Ordering {
       for (const std::string& service : manifest.serves()) {
         auto [at, fresh] = server_.emplace(service, i);
         if (!fresh) {
-          return Status(IMCTL_FAILED_PRECONDITION,
-                        "modules " + name(at->second) + " and " + manifest.name() + " both serve " + service +
-                            ": leave one out of host.modules");
+          return Status(IMCTL_FAILED_PRECONDITION, "modules " + name(at->second) + " and " +
+                                                       manifest.name() + " both serve " + service +
+                                                       ": leave one out of host.modules");
         }
       }
     }
@@ -87,15 +88,17 @@ class Ordering {
       auto found = server_.find(requirement.service());
       if (found == server_.end()) {
         if (requirement.optional()) continue;
-        return {IMCTL_FAILED_PRECONDITION, "module " + name(i) + " requires " + requirement.service() +
-                                               ", which no loaded module serves: add one that does to "
-                                               "host.modules"};
+        return {IMCTL_FAILED_PRECONDITION,
+                "module " + name(i) + " requires " + requirement.service() +
+                    ", which no loaded module serves: add one that does to "
+                    "host.modules"};
       }
       size_t next = found->second;
       if (next == kBuiltin || next == i) continue;
       if (state_[next] == kOpen) {
         if (requirement.optional()) continue;
-        return {IMCTL_FAILED_PRECONDITION, "modules require each other in a circle: " + circle(next)};
+        return {IMCTL_FAILED_PRECONDITION,
+                "modules require each other in a circle: " + circle(next)};
       }
       Status status = visit(next);
       if (!status.ok()) return status;
@@ -158,14 +161,15 @@ Result<std::vector<ModuleFile>> find_modules(const std::vector<std::string>& nam
   for (const ModuleFile& file : files) {
     auto [at, fresh] = seen.emplace(file.manifest.name(), file.path);
     if (!fresh) {
-      return Status(IMCTL_FAILED_PRECONDITION,
-                    "two modules are called " + at->first + ": " + at->second + " and " + file.path);
+      return Status(IMCTL_FAILED_PRECONDITION, "two modules are called " + at->first + ": " +
+                                                   at->second + " and " + file.path);
     }
   }
   return files;
 }
 
-Result<std::vector<ModuleFile>> order_modules(std::vector<ModuleFile> files, const Manifest& builtin) {
+Result<std::vector<ModuleFile>> order_modules(std::vector<ModuleFile> files,
+                                              const Manifest& builtin) {
   return Ordering(std::move(files), builtin).run();
 }
 

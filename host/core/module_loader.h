@@ -15,14 +15,16 @@ namespace imctl::host {
 // The folders where an installation has its modules.
 std::vector<std::string> default_module_path();
 
-// The module files of those names in those folders; no names: every module there. None of their code is
-// run. Errors name what is missing and what there is.
+// The module files of those names in those folders; no names: every module there. None of their
+// code is run. Errors name what is missing and what there is.
 Result<std::vector<ModuleFile>> find_modules(const std::vector<std::string>& names,
                                              const std::vector<std::string>& folders);
 
-// What serves comes before what requires it. Errors: a service that two serve, one that nobody serves, a
-// circle of requirements (shown), a verb that two have. `builtin`: the host's own manifest.
-Result<std::vector<ModuleFile>> order_modules(std::vector<ModuleFile> files, const Manifest& builtin);
+// What serves comes before what requires it. Errors: a service that two serve, one that nobody
+// serves, a circle of requirements (shown), a verb that two have. `builtin`: the host's own
+// manifest.
+Result<std::vector<ModuleFile>> order_modules(std::vector<ModuleFile> files,
+                                              const Manifest& builtin);
 
 struct LoadedCode {
   std::shared_ptr<const void> code;  // keeps it mapped

@@ -1,4 +1,5 @@
-// A module's own bounded pool of threads, for work that may block. Threads start when there is work.
+// A module's own bounded pool of threads, for work that may block. Threads start when there is
+// work.
 #ifndef IMCTL_HOST_CORE_POOL_H
 #define IMCTL_HOST_CORE_POOL_H
 
@@ -16,8 +17,8 @@ class Pool {
  public:
   struct Limits {
     size_t threads = 4;
-    size_t queue = 1024;              // pieces of work that wait
-    size_t queue_bytes = 64u << 20;   // of what they say they hold
+    size_t queue = 1024;             // pieces of work that wait
+    size_t queue_bytes = 64u << 20;  // of what they say they hold
   };
 
   Pool(std::string name, Limits limits) : name_(std::move(name)), limits_(limits) {}
@@ -25,8 +26,8 @@ class Pool {
   Pool& operator=(const Pool&) = delete;
   ~Pool() { stop(); }
 
-  // Runs work(user) on one of the threads. False if the queue is full or the pool was stopped. `bytes`:
-  // what the work holds on to while it waits.
+  // Runs work(user) on one of the threads. False if the queue is full or the pool was stopped.
+  // `bytes`: what the work holds on to while it waits.
   bool post(void (*work)(void* user), void* user, size_t bytes = 0);
 
   // Is the calling thread one of this pool's?

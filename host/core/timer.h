@@ -21,7 +21,8 @@ class Timer {
   Timer& operator=(const Timer&) = delete;
   ~Timer();
 
-  // Runs `task` on the timer's thread at `when` (nanoseconds of CLOCK_MONOTONIC). It must not block.
+  // Runs `task` on the timer's thread at `when` (nanoseconds of CLOCK_MONOTONIC). It must not
+  // block.
   Id at(int64_t when, std::function<void()> task);
   // Forgets a task that has not begun.
   void cancel(const Id& id);

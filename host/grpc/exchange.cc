@@ -18,7 +18,7 @@ constexpr size_t kCopyLimit = 4096;
 constexpr size_t kMessageLimit = 4000;
 constexpr size_t kCallIdLimit = 64;
 
-std::string_view view(grpc::string_ref text) { return {text.data(), text.size()}; }
+std::string_view view(const grpc::string_ref& text) { return {text.data(), text.size()}; }
 
 bool good_call_id(std::string_view id) {
   return !id.empty() && id.size() <= kCallIdLimit &&
@@ -38,7 +38,8 @@ BufferRef from_byte_buffer(grpc::ByteBuffer& bytes) {
   }
   auto* held = new grpc::Slice(std::move(slice));
   return BufferRef(buffer_wrap(
-      held->begin(), held->size(), [](void* user) { delete static_cast<grpc::Slice*>(user); }, held));
+      held->begin(), held->size(), [](void* user) { delete static_cast<grpc::Slice*>(user); },
+      held));
 }
 
 grpc::ByteBuffer to_byte_buffer(BufferRef buffer) {
@@ -50,7 +51,8 @@ grpc::ByteBuffer to_byte_buffer(BufferRef buffer) {
   }
   imctl_buffer* held = buffer.give();
   grpc::Slice slice(
-      held->data, held->size, [](void* user) { buffer_release(static_cast<imctl_buffer*>(user)); }, held);
+      held->data, held->size, [](void* user) { buffer_release(static_cast<imctl_buffer*>(user)); },
+      held);
   return {&slice, 1};
 }
 
@@ -60,16 +62,18 @@ grpc::Status to_grpc(const Status& status) {
           status.details().size() <= kMessageLimit ? status.details() : std::string()};
 }
 
-CallParams call_params(const Host& host, MethodSlot* target, const grpc::CallbackServerContext& context) {
+CallParams call_params(const Host& host, MethodSlot* target,
+                       const grpc::CallbackServerContext& context) {
   CallParams params;
   params.target = target;
-  // A TCP listener without authentication exists only with auth = none; the socket is the host's own
-  // user's. So whoever is here is an administrator.
+  // A TCP listener without authentication exists only with auth = none; the socket is the host's
+  // own user's. So whoever is here is an administrator.
   params.principal_kind = IMCTL_PRINCIPAL_ADMIN;
   params.principal = host.config().auth_none ? "auth=none" : "unix-socket";
   auto deadline = context.deadline();
   if (deadline != std::chrono::system_clock::time_point::max()) {
-    auto left = std::chrono::duration_cast<std::chrono::nanoseconds>(deadline - std::chrono::system_clock::now());
+    auto left = std::chrono::duration_cast<std::chrono::nanoseconds>(
+        deadline - std::chrono::system_clock::now());
     params.deadline = monotonic_now() + left.count();
   }
   for (const auto& [key_ref, value_ref] : context.client_metadata()) {

@@ -20,7 +20,8 @@ grpc::ByteBuffer to_byte_buffer(BufferRef buffer);
 grpc::Status to_grpc(const Status& status);
 
 // Who calls, until when, with which metadata.
-CallParams call_params(const Host& host, MethodSlot* target, const grpc::CallbackServerContext& context);
+CallParams call_params(const Host& host, MethodSlot* target,
+                       const grpc::CallbackServerContext& context);
 
 void add_trailers(grpc::ServerContextBase& context, const Call& call);
 

@@ -25,8 +25,8 @@ using grpc::internal::RpcServiceMethod;
 
 constexpr int kMinPingIntervalMs = 10000;
 
-// The methods that are known at start, each as generated code would register it, but with raw bytes: a
-// generic service alone costs a bidirectional stream a call.
+// The methods that are known at start, each as generated code would register it, but with raw
+// bytes: a generic service alone costs a bidirectional stream a call.
 class KnownMethods final : public grpc::Service {
  public:
   explicit KnownMethods(Host& host) {
@@ -36,9 +36,11 @@ class KnownMethods final : public grpc::Service {
       if (route == nullptr) continue;
       const MethodInfo& info = route->served->info;
       bool unary = !info.client_streams && !info.server_streams;
-      AddMethod(new RpcServiceMethod(
-          slot->name().c_str(), unary ? RpcMethod::NORMAL_RPC : RpcMethod::BIDI_STREAMING, nullptr));
-      MarkMethodRawCallback(index++, unary ? unary_handler(host, slot) : stream_handler(host, slot));
+      AddMethod(new RpcServiceMethod(slot->name().c_str(),
+                                     unary ? RpcMethod::NORMAL_RPC : RpcMethod::BIDI_STREAMING,
+                                     nullptr));
+      MarkMethodRawCallback(index++,
+                            unary ? unary_handler(host, slot) : stream_handler(host, slot));
     }
   }
 
@@ -46,11 +48,15 @@ class KnownMethods final : public grpc::Service {
   static grpc::internal::MethodHandler* unary_handler(Host& host, MethodSlot* slot) {
     return new CallbackUnaryHandler<grpc::ByteBuffer, grpc::ByteBuffer>(
         [&host, slot](grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
-                      grpc::ByteBuffer* reply) { return start_unary(host, slot, context, request, reply); });
+                      grpc::ByteBuffer* reply) {
+          return start_unary(host, slot, context, request, reply);
+        });
   }
   static grpc::internal::MethodHandler* stream_handler(Host& host, MethodSlot* slot) {
     return new CallbackBidiHandler<grpc::ByteBuffer, grpc::ByteBuffer>(
-        [&host, slot](grpc::CallbackServerContext* context) { return start_stream(host, slot, context); });
+        [&host, slot](grpc::CallbackServerContext* context) {
+          return start_stream(host, slot, context);
+        });
   }
 };
 
@@ -58,7 +64,8 @@ class KnownMethods final : public grpc::Service {
 class OtherMethods final : public grpc::CallbackGenericService {
  public:
   explicit OtherMethods(Host& host) : host_(host) {}
-  grpc::ServerGenericBidiReactor* CreateReactor(grpc::GenericCallbackServerContext* context) override {
+  grpc::ServerGenericBidiReactor* CreateReactor(
+      grpc::GenericCallbackServerContext* context) override {
     return start_by_name(host_, context->method(), context);
   }
 
@@ -74,11 +81,12 @@ bool is_loopback(const std::string& address) {
 Status check_listeners(const HostConfig& config) {
   for (const std::string& address : config.listen) {
     if (!config.auth_none) {
-      return {IMCTL_FAILED_PRECONDITION,
-              "host.listen: " + address +
-                  " would be open without authentication: no loaded module serves "
-                  "imctl.auth.v1.Authenticator. Set host.auth = none (loopback only: everybody who can "
-                  "connect is an administrator), or host.listen = none for the unix socket alone"};
+      return {
+          IMCTL_FAILED_PRECONDITION,
+          "host.listen: " + address +
+              " would be open without authentication: no loaded module serves "
+              "imctl.auth.v1.Authenticator. Set host.auth = none (loopback only: everybody who can "
+              "connect is an administrator), or host.listen = none for the unix socket alone"};
     }
     if (!is_loopback(address)) {
       return {IMCTL_FAILED_PRECONDITION,
@@ -145,9 +153,11 @@ Result<std::unique_ptr<FrontEnd>> FrontEnd::start(Host& host) {
   // Else two hosts could share a port and take calls in turn.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kMinPingIntervalMs);
-  // A client that never stops writing to a handler that does not read fills its stream's window and no
-  // more: the window must not grow with the bandwidth (gRPC would let it reach megabytes a stream).
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+                             kMinPingIntervalMs);
+  // A client that never stops writing to a handler that does not read fills its stream's window and
+  // no more: the window must not grow with the bandwidth (gRPC would let it reach megabytes a
+  // stream).
   builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   std::vector<int> ports(config.listen.size());
   for (size_t i = 0; i < config.listen.size(); ++i) {
@@ -155,7 +165,8 @@ Result<std::unique_ptr<FrontEnd>> FrontEnd::start(Host& host) {
   }
   int socket_bound = 0;
   if (!config.socket.empty()) {
-    builder.AddListeningPort("unix:" + config.socket, grpc::InsecureServerCredentials(), &socket_bound);
+    builder.AddListeningPort("unix:" + config.socket, grpc::InsecureServerCredentials(),
+                             &socket_bound);
   }
   builder.RegisterService(&front_end->server_->known);
   builder.RegisterCallbackGenericService(&front_end->server_->other);
@@ -166,16 +177,18 @@ Result<std::unique_ptr<FrontEnd>> FrontEnd::start(Host& host) {
   for (size_t i = 0; i < ports.size(); ++i) {
     const std::string& address = config.listen[i];
     if (ports[i] == 0) {
-      return Status(IMCTL_FAILED_PRECONDITION,
-                    "cannot listen on " + address +
-                        ": is another process there? (host.listen, or API_PORT, names the address)");
+      return Status(
+          IMCTL_FAILED_PRECONDITION,
+          "cannot listen on " + address +
+              ": is another process there? (host.listen, or API_PORT, names the address)");
     }
-    front_end->addresses_.push_back(address.substr(0, address.rfind(':') + 1) + std::to_string(ports[i]));
+    front_end->addresses_.push_back(address.substr(0, address.rfind(':') + 1) +
+                                    std::to_string(ports[i]));
   }
   if (!config.socket.empty()) {
     if (socket_bound == 0) {
-      return Status(IMCTL_FAILED_PRECONDITION,
-                    "cannot listen on the socket " + config.socket + ": may this user write there? (host.socket)");
+      return Status(IMCTL_FAILED_PRECONDITION, "cannot listen on the socket " + config.socket +
+                                                   ": may this user write there? (host.socket)");
     }
     front_end->addresses_.push_back("unix:" + config.socket);
   }

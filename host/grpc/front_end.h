@@ -15,8 +15,8 @@ class Host;
 
 class FrontEnd {
  public:
-  // Listens where host.config() says. Methods known now go on gRPC's fast path; what is loaded later is
-  // served too. Errors name the address, why, and what to do.
+  // Listens where host.config() says. Methods known now go on gRPC's fast path; what is loaded
+  // later is served too. Errors name the address, why, and what to do.
   static Result<std::unique_ptr<FrontEnd>> start(Host& host);
   FrontEnd(const FrontEnd&) = delete;
   FrontEnd& operator=(const FrontEnd&) = delete;
@@ -25,8 +25,8 @@ class FrontEnd {
   // "127.0.0.1:50051", "unix:/path"; ports as they are bound.
   const std::vector<std::string>& addresses() const { return addresses_; }
 
-  // Takes no more connections and calls; those in flight may end until `until`, then are cut off. The
-  // host stops its modules meanwhile, which ends them; then finish().
+  // Takes no more connections and calls; those in flight may end until `until`, then are cut off.
+  // The host stops its modules meanwhile, which ends them; then finish().
   void close(std::chrono::system_clock::time_point until);
   // Waits for the end of all calls.
   void finish();

@@ -11,8 +11,8 @@
 namespace imctl::host {
 namespace {
 
-// One read and one write of gRPC's are outstanding at most; the next is asked for when the other side took
-// the last, so what waits here is bounded by the call's window and one message each way.
+// One read and one write of gRPC's are outstanding at most; the next is asked for when the other
+// side took the last, so what waits here is bounded by the call's window and one message each way.
 class StreamReactor final : public ByteReactor, public Caller {
  public:
   StreamReactor(Host& host, MethodSlot* target, grpc::CallbackServerContext* context)
@@ -77,8 +77,8 @@ class StreamReactor final : public ByteReactor, public Caller {
       writing_ = true;
     }
     grpc::WriteOptions options;
-    // What follows at once goes to the wire with it. Not the first, which carries the headers: gRPC would
-    // hold those back too and never tell that they were written.
+    // What follows at once goes to the wire with it. Not the first, which carries the headers: gRPC
+    // would hold those back too and never tell that they were written.
     if (more && headers_sent_) options.set_buffer_hint();
     headers_sent_ = true;
     StartWrite(&outgoing_, options);
@@ -118,7 +118,8 @@ class StreamReactor final : public ByteReactor, public Caller {
       call_ = CallRef(call);
       cancelled = cancelled_;
     }
-    // Answered and held back until the handler has begun, so that reads and writes never race with it.
+    // Answered and held back until the handler has begun, so that reads and writes never race with
+    // it.
     if (server_streams_) call->caller_read();
     if (cancelled) call->cancel(IMCTL_CANCELLED, "the client went away");
     host_.dispatcher().start(*call);
@@ -155,7 +156,8 @@ ByteReactor* start_stream(Host& host, MethodSlot* target, grpc::CallbackServerCo
   return reactor;
 }
 
-ByteReactor* start_by_name(Host& host, const std::string& name, grpc::CallbackServerContext* context) {
+ByteReactor* start_by_name(Host& host, const std::string& name,
+                           grpc::CallbackServerContext* context) {
   MethodSlot* target = host.methods().find(name);
   if (target == nullptr || target->route() == nullptr) {
     constexpr size_t kNameLimit = 200;

@@ -1,5 +1,6 @@
-// Every call that is not a plain unary one of a method known at start: streams of all three kinds, and
-// whatever arrives by a name that no registered method has. For gRPC's server they are all bidirectional.
+// Every call that is not a plain unary one of a method known at start: streams of all three kinds,
+// and whatever arrives by a name that no registered method has. For gRPC's server they are all
+// bidirectional.
 #ifndef IMCTL_HOST_GRPC_STREAMING_H
 #define IMCTL_HOST_GRPC_STREAMING_H
 
@@ -18,7 +19,8 @@ using ByteReactor = grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>;
 ByteReactor* start_stream(Host& host, MethodSlot* target, grpc::CallbackServerContext* context);
 
 // By a name from the wire, served or not.
-ByteReactor* start_by_name(Host& host, const std::string& name, grpc::CallbackServerContext* context);
+ByteReactor* start_by_name(Host& host, const std::string& name,
+                           grpc::CallbackServerContext* context);
 
 }  // namespace imctl::host
 

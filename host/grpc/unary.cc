@@ -20,8 +20,8 @@ class UnaryReactor final : public grpc::ServerUnaryReactor, public Caller {
     host.dispatcher().start(*call_.get());
   }
 
-  // Else gRPC gives the end of every call to another thread, which costs more than all of our work. OnDone
-  // and OnCancel do not block, as the ABI asks of what they call.
+  // Else gRPC gives the end of every call to another thread, which costs more than all of our work.
+  // OnDone and OnCancel do not block, as the ABI asks of what they call.
   bool InternalInlineable() override { return true; }
   void OnCancel() override { call_->cancel(IMCTL_CANCELLED, "the client went away"); }
   void OnDone() override { delete this; }
@@ -42,7 +42,8 @@ class UnaryReactor final : public grpc::ServerUnaryReactor, public Caller {
 
 }  // namespace
 
-grpc::ServerUnaryReactor* start_unary(Host& host, MethodSlot* target, grpc::CallbackServerContext* context,
+grpc::ServerUnaryReactor* start_unary(Host& host, MethodSlot* target,
+                                      grpc::CallbackServerContext* context,
                                       const grpc::ByteBuffer* request, grpc::ByteBuffer* reply) {
   auto* reactor = new UnaryReactor(context, reply);
   reactor->start(host, target, request);

@@ -10,7 +10,8 @@ class Host;
 class MethodSlot;
 
 // Starts the call; the reactor deletes itself.
-grpc::ServerUnaryReactor* start_unary(Host& host, MethodSlot* target, grpc::CallbackServerContext* context,
+grpc::ServerUnaryReactor* start_unary(Host& host, MethodSlot* target,
+                                      grpc::CallbackServerContext* context,
                                       const grpc::ByteBuffer* request, grpc::ByteBuffer* reply);
 
 }  // namespace imctl::host

@@ -15,7 +15,8 @@ using namespace imctl::bench::v1;  // NOLINT: all that this file is about
 
 class BenchModule : public imctl::Module {
  public:
-  explicit BenchModule(const imctl::Host& handle) : Module(handle), peer_(handle, "/imctl.bench.v1.Peer/Unary") {
+  explicit BenchModule(const imctl::Host& handle)
+      : Module(handle), peer_(handle, "/imctl.bench.v1.Peer/Unary") {
     serve("/imctl.bench.v1.Bench/Unary", &BenchModule::unary);
     serve("/imctl.bench.v1.Bench/Source", &BenchModule::source);
     serve("/imctl.bench.v1.Bench/Chain", &BenchModule::chain);

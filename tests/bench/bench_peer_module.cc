@@ -11,7 +11,9 @@ class PeerModule : public imctl::Module {
   }
 
  private:
-  imctl::Result<imctl::Buffer> unary(const imctl::Buffer& request, const imctl::Context&) { return request; }
+  imctl::Result<imctl::Buffer> unary(const imctl::Buffer& request, const imctl::Context&) {
+    return request;
+  }
 };
 
 }  // namespace

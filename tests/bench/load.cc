@@ -17,7 +17,9 @@ using Clock = std::chrono::steady_clock;
 constexpr size_t kUnaryBytes = 64;
 constexpr uint32_t kStreamBytes = 1024;
 
-double microseconds(Clock::duration time) { return std::chrono::duration<double, std::micro>(time).count(); }
+double microseconds(Clock::duration time) {
+  return std::chrono::duration<double, std::micro>(time).count();
+}
 
 void check(const grpc::Status& status) {
   if (!status.ok()) throw std::runtime_error("a call failed: " + status.error_message());
@@ -67,11 +69,12 @@ class UnaryRun {
       return;
     }
     lane.context = std::make_unique<grpc::ClientContext>();
-    stub_->async()->Unary(lane.context.get(), &request_, &lane.reply, [this, &lane](const grpc::Status& status) {
-      check(status);
-      lane.times.push_back(microseconds(Clock::now() - lane.start));
-      next(lane);
-    });
+    stub_->async()->Unary(lane.context.get(), &request_, &lane.reply,
+                          [this, &lane](const grpc::Status& status) {
+                            check(status);
+                            lane.times.push_back(microseconds(Clock::now() - lane.start));
+                            next(lane);
+                          });
   }
 
   v1::Bench::Stub* const stub_;
@@ -104,7 +107,8 @@ Load Client::unary(int in_flight, std::chrono::milliseconds time) {
   std::vector<double> times = UnaryRun(stub_.get(), in_flight, start + time).run();
   double seconds = microseconds(Clock::now() - start) / 1e6;
   std::sort(times.begin(), times.end());
-  return {static_cast<double>(times.size()) / seconds, times[times.size() / 2], times[times.size() * 99 / 100]};
+  return {static_cast<double>(times.size()) / seconds, times[times.size() / 2],
+          times[times.size() * 99 / 100]};
 }
 
 Load Client::stream(uint32_t messages) {

@@ -1,5 +1,5 @@
-// imctl-bench: the host against a plain gRPC server, in turns, with one client. Figures are medians of the
-// rounds and ratios of rounds side by side, since machines drift.
+// imctl-bench: the host against a plain gRPC server, in turns, with one client. Figures are medians
+// of the rounds and ratios of rounds side by side, since machines drift.
 //
 //   imctl-bench [--rounds N] [--json FILE]
 #include <chrono>
@@ -21,13 +21,15 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr double kRatioGoal = 0.95;
 
-std::vector<std::string> serve_command(const std::string& data, int port, const std::string& modules,
-                                       const std::string& module_path) {
-  return {IMCTL_PROGRAM,          "serve",           "--set", "host.data=" + data,
-          "--set",                "host.listen=127.0.0.1:" + std::to_string(port),
-          "--set",                "host.auth=none",  "--set", "host.log_level=error",
-          "--set",                "host.modules=" + modules,
-          "--set",                "host.module_path=" + module_path};
+std::vector<std::string> serve_command(const std::string& data, int port,
+                                       const std::string& modules, const std::string& module_path) {
+  return {IMCTL_PROGRAM, "serve",
+          "--set",       "host.data=" + data,
+          "--set",       "host.listen=127.0.0.1:" + std::to_string(port),
+          "--set",       "host.auth=none",
+          "--set",       "host.log_level=error",
+          "--set",       "host.modules=" + modules,
+          "--set",       "host.module_path=" + module_path};
 }
 
 // The same measured on both, in turns.
@@ -52,7 +54,8 @@ class Pair {
       theirs.push_back(plain_[i].*what);
       ratios.push_back(ours.back() / theirs.back());
     }
-    return {name, median(ours), unit, "plain gRPC server", median(theirs), median(ratios), "", std::nullopt};
+    return {name,           median(ours),   unit, "plain gRPC server",
+            median(theirs), median(ratios), "",   std::nullopt};
   }
   // Calls a second, with the goal.
   Figure rate(const std::string& name, const std::string& unit) const {
@@ -82,8 +85,9 @@ void measure_calls(std::vector<Figure>* figures, int rounds) {
   Client to_plain("127.0.0.1:" + std::to_string(plain_port));
 
   for (int in_flight : {1, 64}) {
-    Pair pair(to_host, to_plain, rounds,
-              [in_flight](Client& client) { return client.unary(in_flight, std::chrono::milliseconds(500)); });
+    Pair pair(to_host, to_plain, rounds, [in_flight](Client& client) {
+      return client.unary(in_flight, std::chrono::milliseconds(500));
+    });
     std::string name = "unary, " + std::to_string(in_flight) + " in flight";
     figures->push_back(pair.rate(name, "calls/s"));
     figures->push_back(pair.figure(name + ", p50", "us", &Load::p50_us));

@@ -27,13 +27,16 @@ double median(std::vector<double> values) {
 }
 
 void print_table(const std::vector<Figure>& figures) {
-  std::printf("%-42s %10s %-8s %-18s %10s %7s  %-14s %s\n", "NAME", "VALUE", "UNIT", "AGAINST", "", "RATIO",
-              "GOAL", "MET");
+  std::printf("%-42s %10s %-8s %-18s %10s %7s  %-14s %s\n", "NAME", "VALUE", "UNIT", "AGAINST", "",
+              "RATIO", "GOAL", "MET");
   for (const Figure& f : figures) {
-    std::printf("%-42s %10s %-8s %-18s %10s %7s  %-14s %s\n", f.name.c_str(), number(f.value).c_str(),
-                f.unit.c_str(), f.against.empty() ? "-" : f.against.c_str(), number(f.against_value).c_str(),
+    std::printf("%-42s %10s %-8s %-18s %10s %7s  %-14s %s\n", f.name.c_str(),
+                number(f.value).c_str(), f.unit.c_str(),
+                f.against.empty() ? "-" : f.against.c_str(), number(f.against_value).c_str(),
                 number(f.ratio).c_str(), f.goal.empty() ? "-" : f.goal.c_str(),
-                !f.met ? "-" : *f.met ? "yes" : "NO");
+                !f.met   ? "-"
+                : *f.met ? "yes"
+                         : "NO");
   }
 }
 

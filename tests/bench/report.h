@@ -14,8 +14,8 @@ struct Figure {
   std::string unit;
   std::string against;                  // what it is compared with; empty: nothing
   std::optional<double> against_value;  // in the same unit
-  std::optional<double> ratio;          // value / against_value; of rounds side by side, their median
-  std::string goal;                     // in words; empty: none
+  std::optional<double> ratio;  // value / against_value; of rounds side by side, their median
+  std::string goal;             // in words; empty: none
   std::optional<bool> met;
 };
 

@@ -48,6 +48,13 @@ class VerbsTest(unittest.TestCase):
             text = self.run_verb(host, "message", "put", "-f", "-", stdin=bad, code=1)
             self.assertIn("source", text)
 
+    def test_a_batch_stored_in_part_is_told(self):
+        good = {"id": "a", "type": "t", "source": "s", "spec_version": "1.0"}
+        batch = json.dumps({"msgs": [good, {"id": "b", "type": "t", "spec_version": "1.0"}, good]})
+        with Host() as host:
+            text = self.run_verb(host, "message", "put", "-f", "-", stdin=batch, code=8)
+            self.assertIn("only the first 1 of 3 msgs", text)
+
     def test_module_list_and_inspect(self):
         with Host() as host:
             listed = self.run_verb(host, "module", "list")

@@ -36,7 +36,8 @@ class Calls : public ::testing::Test {
     while (!holds()) std::this_thread::yield();
   }
 
-  InProcess in_process{"echo", {"echo.stream_window=1KiB", "echo.pool_threads=2", "echo.pool_queue=4"}};
+  InProcess in_process{"echo",
+                       {"echo.stream_window=1KiB", "echo.pool_threads=2", "echo.pool_queue=4"}};
 };
 
 TEST_F(Calls, UnaryAtOnceLaterAndOnThePool) {
@@ -89,12 +90,14 @@ TEST_F(Calls, DepthIsBounded) {
 }
 
 TEST_F(Calls, AsItselfOnlyWhatTheManifestNeeds) {
-  Result<Payload> denied = call<Payload>(host(), kEcho + "AsItself", payload("/imctl.host.v1.Modules/List"));
+  Result<Payload> denied =
+      call<Payload>(host(), kEcho + "AsItself", payload("/imctl.host.v1.Modules/List"));
   EXPECT_EQ(denied.status().code(), IMCTL_PERMISSION_DENIED);
   Result<Payload> own = call<Payload>(host(), kEcho + "AsItself", payload(kEcho + "Unary"));
   ASSERT_TRUE(own.ok()) << own.status().message();
   EXPECT_EQ(own->text(), kEcho + "Unary");
-  Result<Payload> nobody = call<Payload>(host(), kEcho + "AsItself", payload("/no.such.Service/Method"));
+  Result<Payload> nobody =
+      call<Payload>(host(), kEcho + "AsItself", payload("/no.such.Service/Method"));
   EXPECT_EQ(nobody.status().code(), IMCTL_UNIMPLEMENTED);
 }
 
@@ -145,7 +148,7 @@ TEST_F(Calls, CancelIsToldToBothEnds) {
 
 TEST_F(Calls, DeadlineEndsTheCallForTheCaller) {
   CallParams params;
-  params.deadline = monotonic_now() + 20 * 1000 * 1000;
+  params.deadline = monotonic_now() + std::int64_t{20} * 1000 * 1000;
   Result<Payload> reply = call<Payload>(host(), kEcho + "Hang", payload(""), std::move(params));
   EXPECT_EQ(reply.status().code(), IMCTL_DEADLINE_EXCEEDED);
   until([&] { return stats().cancelled() == 1; });
@@ -200,7 +203,8 @@ TEST_F(Calls, AWriterThatNobodyReadsWaitsAtTheWindow) {
   TestCall made(host(), kEcho + "Deaf", "", true);
   std::string message(300, 'x');
   int accepted = 0;
-  while (made.write(message, std::chrono::milliseconds(accepted < 3 ? 30000 : 50)).has_value()) ++accepted;
+  while (made.write(message, std::chrono::milliseconds(accepted < 3 ? 30000 : 50)).has_value())
+    ++accepted;
   EXPECT_EQ(accepted, 3);  // 1 KiB
   made.cancel();
   EXPECT_EQ(made.wait().code(), IMCTL_CANCELLED);
@@ -226,8 +230,10 @@ TEST_F(Calls, AStreamMessageThatIsNone) {
 
 TEST_F(Calls, AFullPoolRefuses) {
   std::vector<std::unique_ptr<TestCall>> hanging;
+  hanging.reserve(50);
   for (int i = 0; i < 50; ++i) {
-    hanging.push_back(std::make_unique<TestCall>(host(), kEcho + "Blocking", payload("x").SerializeAsString()));
+    hanging.push_back(
+        std::make_unique<TestCall>(host(), kEcho + "Blocking", payload("x").SerializeAsString()));
   }
   int refused = 0;
   for (auto& made : hanging) {
@@ -242,11 +248,13 @@ TEST_F(Calls, AFullPoolRefuses) {
 
 TEST_F(Calls, StopEndsStreamsAndWaitsForCalls) {
   TestCall stream(host(), kEcho + "Chat", "", true);
-  auto blocked = std::make_unique<TestCall>(host(), kEcho + "Later", payload("x").SerializeAsString());
+  auto blocked =
+      std::make_unique<TestCall>(host(), kEcho + "Later", payload("x").SerializeAsString());
   EXPECT_TRUE(host().stop().ok());
   EXPECT_EQ(stream.wait().code(), IMCTL_UNAVAILABLE);
   EXPECT_TRUE(blocked->wait().ok());
-  EXPECT_EQ(call<Payload>(host(), kEcho + "Unary", payload("x")).status().code(), IMCTL_UNAVAILABLE);
+  EXPECT_EQ(call<Payload>(host(), kEcho + "Unary", payload("x")).status().code(),
+            IMCTL_UNAVAILABLE);
 }
 
 // Many threads, every kind of call, cancelled at random.
@@ -257,9 +265,7 @@ TEST_F(Calls, Storm) {
       std::mt19937 random(seed);
       for (int i = 0; i < 300; ++i) {
         switch (random() % 5) {
-          case 0:
-            (void)call<Payload>(host(), kEcho + "Blocking", payload("x"));
-            break;
+          case 0: (void)call<Payload>(host(), kEcho + "Blocking", payload("x")); break;
           case 1: {
             TestCall made(host(), kEcho + "Chat", "", true);
             for (unsigned n = random() % 5; n > 0; --n) {
@@ -278,8 +284,7 @@ TEST_F(Calls, Storm) {
             if (random() % 2 == 0) made.cancel();
             break;
           }
-          default:
-            (void)call<Seen>(host(), kEcho + "Nest", payload("", random() % 20));
+          default: (void)call<Seen>(host(), kEcho + "Nest", payload("", random() % 20));
         }
       }
     });

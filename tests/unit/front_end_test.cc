@@ -25,7 +25,8 @@ class FrontEndTest : public ::testing::Test {
   }
   void TearDown() override {
     channel.reset();
-    if (front_end != nullptr) front_end->close(std::chrono::system_clock::now() + std::chrono::seconds(10));
+    if (front_end != nullptr)
+      front_end->close(std::chrono::system_clock::now() + std::chrono::seconds(10));
     if (in_process.host != nullptr) (void)in_process.host->stop();
     front_end.reset();
   }
@@ -37,8 +38,9 @@ class FrontEndTest : public ::testing::Test {
     grpc::ByteBuffer out;
     grpc::ClientContext context;
     std::promise<grpc::Status> done;
-    grpc::GenericStub(channel).UnaryCall(&context, method, {}, &in, &out,
-                                         [&](grpc::Status status) { done.set_value(std::move(status)); });
+    grpc::GenericStub(channel).UnaryCall(&context, method, {}, &in, &out, [&](grpc::Status status) {
+      done.set_value(std::move(status));
+    });
     grpc::Status status = done.get_future().get();
     grpc::Slice got;
     if (status.ok() && out.DumpToSingleSlice(&got).ok()) {
@@ -83,11 +85,13 @@ TEST_F(FrontEndTest, StoppingAnswersUnavailable) {
 
 TEST(FrontEnd, RefusesToBeOpenToStrangers) {
   for (const auto& [listen, auth] : {std::pair{"127.0.0.1:0", "required"}, {"0.0.0.0:0", "none"}}) {
-    InProcess in_process("echo", {std::string("host.auth=") + auth, std::string("host.listen=") + listen});
+    InProcess in_process("echo",
+                         {std::string("host.auth=") + auth, std::string("host.listen=") + listen});
     ASSERT_TRUE(in_process.status.ok()) << in_process.status.message();
     Result<std::unique_ptr<FrontEnd>> refused = FrontEnd::start(*in_process.host);
     EXPECT_EQ(refused.status().code(), IMCTL_FAILED_PRECONDITION);
-    EXPECT_NE(refused.status().message().find("host.listen"), std::string::npos) << refused.status().message();
+    EXPECT_NE(refused.status().message().find("host.listen"), std::string::npos)
+        << refused.status().message();
   }
 }
 

@@ -58,10 +58,11 @@ class InProcess {
 // The caller's end of one call; every function may wait.
 class TestCall final : public Caller {
  public:
-  TestCall(Host& host, const std::string& method, const std::string& request, bool client_streams = false,
-           CallParams params = {}) {
+  TestCall(Host& host, const std::string& method, const std::string& request,
+           bool client_streams = false, CallParams params = {}) {
     params.target = host.methods().slot(method);
-    if (params.principal_kind == IMCTL_PRINCIPAL_NONE) params.principal_kind = IMCTL_PRINCIPAL_ADMIN;
+    if (params.principal_kind == IMCTL_PRINCIPAL_NONE)
+      params.principal_kind = IMCTL_PRINCIPAL_ADMIN;
     params.watch_deadline = true;
     if (!client_streams) params.request = BufferRef::copy_of(request);
     call_ = CallRef(new Call(std::move(params), this));
@@ -140,7 +141,8 @@ class TestCall final : public Caller {
 
 // One unary call with messages.
 template <class Reply, class Request>
-Result<Reply> call(Host& host, const std::string& method, const Request& request, CallParams params = {}) {
+Result<Reply> call(Host& host, const std::string& method, const Request& request,
+                   CallParams params = {}) {
   TestCall made(host, method, request.SerializeAsString(), false, std::move(params));
   Status status = made.wait();
   if (!status.ok()) return status;

@@ -1,11 +1,12 @@
-// Loading: what is refused and in which words, two modules with the same .proto, unloading for real.
+// Loading: what is refused and in which words, two modules with the same .proto, unloading for
+// real.
 #include <gtest/gtest.h>
 
 #include <fstream>
 #include <sstream>
 
-#include "echo.pb.h"
 #include "core/module_loader.h"
+#include "echo.pb.h"
 #include "in_process.h"
 
 namespace imctl::host {
@@ -24,14 +25,16 @@ TEST(Modules, TwoWithTheSameProtoPathLoadAndAnswer) {
   imctl::test::echo::v1::Payload name;  // field 1 is the text of both
   name.set_text("?");
   for (const char* twin : {"a", "b"}) {
-    std::string service = std::string("/imctl.test.twin.v1.Twin") + (*twin == 'b' ? "B" : "") + "/Get";
+    std::string service =
+        std::string("/imctl.test.twin.v1.Twin") + (*twin == 'b' ? "B" : "") + "/Get";
     Result<imctl::test::echo::v1::Payload> reply =
         call<imctl::test::echo::v1::Payload>(*in_process.host, service, name);
     ASSERT_TRUE(reply.ok()) << reply.status().message();
     EXPECT_EQ(reply->text(), std::string("twin-") + twin);
   }
-  EXPECT_NE(in_process.host->find_module("twin-a")->descriptors().message("imctl.test.twin.v1.Who"),
-            in_process.host->find_module("twin-b")->descriptors().message("imctl.test.twin.v1.Who"));
+  EXPECT_NE(
+      in_process.host->find_module("twin-a")->descriptors().message("imctl.test.twin.v1.Who"),
+      in_process.host->find_module("twin-b")->descriptors().message("imctl.test.twin.v1.Who"));
 }
 
 TEST(Modules, UnloadedIsUnmapped) {
@@ -39,7 +42,9 @@ TEST(Modules, UnloadedIsUnmapped) {
     InProcess in_process("twin-a,twin-b,echo");
     ASSERT_TRUE(in_process.status.ok()) << in_process.status.message();
     imctl::test::echo::v1::Payload payload;
-    ASSERT_TRUE(call<imctl::test::echo::v1::Payload>(*in_process.host, "/imctl.test.echo.v1.Echo/Later", payload).ok());
+    ASSERT_TRUE(call<imctl::test::echo::v1::Payload>(*in_process.host,
+                                                     "/imctl.test.echo.v1.Echo/Later", payload)
+                    .ok());
     for (const char* name : {"/echo.so", "/twin-a.so", "/twin-b.so"}) {
       EXPECT_NE(maps().find(name), std::string::npos);
     }
@@ -68,16 +73,19 @@ TEST(Modules, RefusedInWords) {
     change(changed);
     return check_loadable(changed).message();
   };
-  EXPECT_NE(why([](ModuleFile& f) { f.manifest.set_abi_pin("0123"); }).find("another module.h"), std::string::npos);
+  EXPECT_NE(why([](ModuleFile& f) { f.manifest.set_abi_pin("0123"); }).find("another module.h"),
+            std::string::npos);
   EXPECT_NE(why([](ModuleFile& f) {
               f.manifest.set_abi_min(7);
               f.manifest.set_abi_max(9);
             }).find("ABI 7 to 9"),
             std::string::npos);
-  EXPECT_NE(why([](ModuleFile& f) { f.manifest.set_name("No Name"); }).find("name"), std::string::npos);
+  EXPECT_NE(why([](ModuleFile& f) { f.manifest.set_name("No Name"); }).find("name"),
+            std::string::npos);
   EXPECT_NE(why([](ModuleFile& f) { f.needed = {"libprotobuf.so.99"}; }).find("libprotobuf.so.99"),
             std::string::npos);
-  EXPECT_EQ(read_module_file("/proc/self/exe").status().code(), IMCTL_OK);  // the tests hold the host's own
+  EXPECT_EQ(read_module_file("/proc/self/exe").status().code(),
+            IMCTL_OK);  // the tests hold the host's own
   EXPECT_EQ(read_module_file("/etc/passwd").status().code(), IMCTL_INVALID_ARGUMENT);
   EXPECT_EQ(read_module_file("/no/such/file.so").status().code(), IMCTL_NOT_FOUND);
 }
@@ -85,8 +93,10 @@ TEST(Modules, RefusedInWords) {
 TEST(Modules, AMissingOneIsNamedWithWhatThereIs) {
   InProcess in_process("echo,nothing");
   EXPECT_EQ(in_process.status.code(), IMCTL_NOT_FOUND);
-  EXPECT_NE(in_process.status.message().find("nothing.so"), std::string::npos) << in_process.status.message();
-  EXPECT_NE(in_process.status.message().find("twin-a"), std::string::npos) << in_process.status.message();
+  EXPECT_NE(in_process.status.message().find("nothing.so"), std::string::npos)
+      << in_process.status.message();
+  EXPECT_NE(in_process.status.message().find("twin-a"), std::string::npos)
+      << in_process.status.message();
 }
 
 TEST(Modules, OrderFollowsNeeds) {
@@ -118,7 +128,8 @@ TEST(Modules, OneHostADataFolder) {
   ASSERT_TRUE(first.take(folder.path()).ok());
   Status refused = second.take(folder.path());
   EXPECT_EQ(refused.code(), IMCTL_FAILED_PRECONDITION);
-  EXPECT_NE(refused.message().find(std::to_string(getpid())), std::string::npos) << refused.message();
+  EXPECT_NE(refused.message().find(std::to_string(getpid())), std::string::npos)
+      << refused.message();
   first.release();
   EXPECT_TRUE(second.take(folder.path()).ok());
 }

@@ -17,7 +17,8 @@ namespace {
 TEST(Buffer, WrappedIsReleasedOnceByTheLastOwner) {
   int released = 0;
   {
-    BufferRef first(buffer_wrap("abc", 3, [](void* user) { ++*static_cast<int*>(user); }, &released));
+    BufferRef first(buffer_wrap(
+        "abc", 3, [](void* user) { ++*static_cast<int*>(user); }, &released));
     BufferRef second = first;  // NOLINT: one more owner is the point
     first = BufferRef();
     EXPECT_EQ(second.view(), "abc");

@@ -48,8 +48,8 @@ class Context {
   const imctl_context* raw_;
 };
 
-// The duty to finish one call, passed around: finish it from any thread. Dropped unfinished, it ends the
-// call with INTERNAL, so that no client waits for ever.
+// The duty to finish one call, passed around: finish it from any thread. Dropped unfinished, it
+// ends the call with INTERNAL, so that no client waits for ever.
 template <class Reply>
 class Responder {
  public:
@@ -67,7 +67,9 @@ class Responder {
 
   void finish(const Reply& reply) {
     Buffer bytes = Codec<Reply>::serialize(*host_, reply);
-    if (!bytes) return finish(Status(IMCTL_RESOURCE_EXHAUSTED, "no memory for the reply, or it is over 2 GiB"));
+    if (!bytes)
+      return finish(
+          Status(IMCTL_RESOURCE_EXHAUSTED, "no memory for the reply, or it is over 2 GiB"));
     host_->finish(std::exchange(call_, nullptr), Status(), std::move(bytes));
   }
   void finish(const Status& status) {
@@ -131,7 +133,8 @@ class StreamState {
  private:
   static const imctl_call_events& events() {
     static constexpr imctl_call_events kEvents = {
-        sizeof(imctl_call_events), 0,
+        sizeof(imctl_call_events),
+        0,
         [](void* user, imctl_buffer* message) {
           auto* s = static_cast<StreamState*>(user);
           s->message_ = s->host_.adopt(message);
@@ -162,16 +165,16 @@ class StreamState {
 
 }  // namespace detail
 
-// The messages that a client streams. `co_await read()` gives the next, or nothing at the end, also when
-// the call was cancelled. A message that does not parse ends the stream and `bad()` says so.
+// The messages that a client streams. `co_await read()` gives the next, or nothing at the end, also
+// when the call was cancelled. A message that does not parse ends the stream and `bad()` says so.
 template <class Request>
 class Reader {
  public:
   explicit Reader(detail::StreamState* state) : state_(state) {}
 
   const Context& context() const { return state_->context(); }
-  // Has `notice` told that the call was cancelled; outstanding reads and writes are answered anyway. To be
-  // set before the handler first waits.
+  // Has `notice` told that the call was cancelled; outstanding reads and writes are answered
+  // anyway. To be set before the handler first waits.
   void on_cancel(std::function<void(imctl_code)> notice) { state_->on_cancel(std::move(notice)); }
 
   auto read() {
@@ -197,21 +200,21 @@ class Reader {
   bool bad_ = false;
 };
 
-// The messages that a handler streams. `co_await write(m)` gives true when `m` was accepted, false when
-// the stream is gone: then end.
+// The messages that a handler streams. `co_await write(m)` gives true when `m` was accepted, false
+// when the stream is gone: then end.
 template <class Reply>
 class Writer {
  public:
   explicit Writer(detail::StreamState* state) : state_(state) {}
 
   const Context& context() const { return state_->context(); }
-  // Has `notice` told that the call was cancelled; outstanding reads and writes are answered anyway. To be
-  // set before the handler first waits.
+  // Has `notice` told that the call was cancelled; outstanding reads and writes are answered
+  // anyway. To be set before the handler first waits.
   void on_cancel(std::function<void(imctl_code)> notice) { state_->on_cancel(std::move(notice)); }
 
   auto write(const Reply& reply) {
-    return detail::StreamState::WriteAwaiter{
-        state_, Codec<Reply>::serialize(state_->host(), reply).give()};
+    return detail::StreamState::WriteAwaiter{state_,
+                                             Codec<Reply>::serialize(state_->host(), reply).give()};
   }
 
  protected:

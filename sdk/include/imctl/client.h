@@ -18,7 +18,8 @@
 namespace imctl {
 
 struct CallOptions {
-  // On whose behalf; absent: the module acts as itself, towards services in its manifest's `needs` only.
+  // On whose behalf; absent: the module acts as itself, towards services in its manifest's `needs`
+  // only.
   const Context* parent = nullptr;
   std::chrono::nanoseconds timeout{0};  // 0: the parent's deadline only
   bool dry_run = false;
@@ -31,8 +32,8 @@ struct CallOptions {
 
 namespace detail {
 
-// Starts a unary call when awaited; resumes on the thread that finished it. A call that is finished before
-// its start returns suspends nothing, so that a loop of such calls needs no stack.
+// Starts a unary call when awaited; resumes on the thread that finished it. A call that is finished
+// before its start returns suspends nothing, so that a loop of such calls needs no stack.
 struct UnaryAwaiter {
   const Host& host;
   const imctl_target* target;
@@ -115,7 +116,8 @@ class Method {
     imctl_client_options raw = options.raw();
     const imctl_client_table& client = host_.client();
     client.release(client.start(host_.raw(), target_, &raw,
-                                Codec<Request>::serialize(host_, request).give(), &kEvents, &waiter));
+                                Codec<Request>::serialize(host_, request).give(), &kEvents,
+                                &waiter));
     std::unique_lock lock(waiter.mutex);
     waiter.ready.wait(lock, [&] { return waiter.result.has_value(); });
     return std::move(*waiter.result);
@@ -149,7 +151,8 @@ class ClientStream {
     imctl_buffer* request =
         first == nullptr ? nullptr : Codec<Request>::serialize(state_->host, *first).give();
     const imctl_client_table& client = state_->host.client();
-    state_->call = client.start(state_->host.raw(), method.target(), &raw, request, &State::events(), state_);
+    state_->call =
+        client.start(state_->host.raw(), method.target(), &raw, request, &State::events(), state_);
   }
   ClientStream(ClientStream&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
   ClientStream& operator=(ClientStream&&) = delete;

@@ -1,4 +1,5 @@
-// Event: something happened; one coroutine may wait for it. Set before the wait, the wait does not wait.
+// Event: something happened; one coroutine may wait for it. Set before the wait, the wait does not
+// wait.
 #ifndef IMCTL_EVENT_H
 #define IMCTL_EVENT_H
 

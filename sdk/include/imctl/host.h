@@ -14,7 +14,8 @@
 
 namespace imctl {
 
-// A run of bytes that the host counts; moving is free, copying makes one more owner of the same bytes.
+// A run of bytes that the host counts; moving is free, copying makes one more owner of the same
+// bytes.
 class Buffer {
  public:
   Buffer() = default;
@@ -113,7 +114,8 @@ class Host {
   void error(std::string_view text) const { log(IMCTL_LOG_ERROR, text); }
   bool log_enabled(imctl_log_level level) const { return raw_->log_enabled(raw_, level) != 0; }
 
-  // Runs `work` on the module's pool, where it may block. RESOURCE_EXHAUSTED if the pool's queue is full.
+  // Runs `work` on the module's pool, where it may block. RESOURCE_EXHAUSTED if the pool's queue is
+  // full.
   Status post(std::function<void()> work) const {
     auto held = std::make_unique<std::function<void()>>(std::move(work));
     auto run = [](void* user) {
@@ -121,8 +123,9 @@ class Host {
       (*mine)();
     };
     if (pool_->post(raw_, run, held.get()) != IMCTL_OK) {
-      return {IMCTL_RESOURCE_EXHAUSTED, "the module's pool is busy and its queue is full: try again, "
-                                        "or raise pool_threads or pool_queue in its section"};
+      return {IMCTL_RESOURCE_EXHAUSTED,
+              "the module's pool is busy and its queue is full: try again, "
+              "or raise pool_threads or pool_queue in its section"};
     }
     (void)held.release();
     return {};
@@ -136,7 +139,8 @@ class Host {
   Metric gauge(std::string_view name, std::string_view help, std::string_view labels = {}) const {
     return metric(IMCTL_GAUGE, name, help, labels);
   }
-  Metric histogram(std::string_view name, std::string_view help, std::string_view labels = {}) const {
+  Metric histogram(std::string_view name, std::string_view help,
+                   std::string_view labels = {}) const {
     return metric(IMCTL_HISTOGRAM, name, help, labels);
   }
 
@@ -186,7 +190,8 @@ class Host {
 template <class T>
 struct Codec {
   static bool parse(const Buffer& from, T* to) {
-    return from.size() <= INT32_MAX && to->ParseFromArray(from.view().data(), static_cast<int>(from.size()));
+    return from.size() <= INT32_MAX &&
+           to->ParseFromArray(from.view().data(), static_cast<int>(from.size()));
   }
   static Buffer serialize(const Host& host, const T& from) {
     size_t size = from.ByteSizeLong();

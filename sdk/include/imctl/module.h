@@ -1,31 +1,35 @@
 /* imctl module ABI, pure C (C11 and C++20).
  *
- * A module is a shared object that is *described* by a manifest in its ELF section `.imctl.manifest`
- * (a serialized imctl.Manifest, sdk/proto/imctl/manifest.proto, readable without running any of its
- * code) and *implemented* by what its one exported function, `imctl_module_entry`, returns.
+ * A module is a shared object that is *described* by a manifest in its ELF section
+ * `.imctl.manifest` (a serialized imctl.Manifest, sdk/proto/imctl/manifest.proto, readable without
+ * running any of its code) and *implemented* by what its one exported function,
+ * `imctl_module_entry`, returns.
  *
  * Conventions
  *  1. Compatibility. This is ABI 0: unstable, and pinned to the exact text of this header (the
  *     manifest carries its SHA-256; the host refuses another one in words). When the first set of
  *     modules stands on it, it freezes as ABI 1 and from then on only grows: structs get fields at
  *     their end, features get tables with new names, nothing released changes its meaning.
- *  2. Sizes. Every struct that crosses starts with `struct_size`, set by whoever fills it. A reader
- *     tests IMCTL_HAS(ptr, field) before it uses a field that was not there in ABI 1's first release.
+ *  2. Sizes. Every struct that crosses starts with `struct_size`, set by whoever fills it. A
+ *     reader tests IMCTL_HAS(ptr, field) before it uses a field that was not there in ABI 1's
+ *     first release.
  *  3. Only bytes, integers, strings with lengths and handles cross: no C++ type, no exception, no
- *     allocator. `imctl_str` is not NUL-terminated and is valid only during the call that passes it,
- *     unless said otherwise. Names and messages are UTF-8.
- *  4. Errors are gRPC status codes (enum imctl_code) with a message that names the thing and the remedy.
- *  5. Ownership. A buffer passed to a function whose comment says "takes" belongs to the callee from
- *     then on, also when the function fails. All else is borrowed for the duration of the call.
- *  6. Threads. [any]: from any thread at any time. [lifecycle]: the host calls it on one thread at a
- *     time, never beside another lifecycle function of the same instance; it may block. [call]: on a
- *     thread of the host that must not block, or on the thread that caused the event; the callbacks of
- *     ONE call never run beside each other and never re-enter. [pool]: on a thread of the module's own
- *     bounded pool; may block.
+ *     allocator. `imctl_str` is not NUL-terminated and is valid only during the call that passes
+ *     it, unless said otherwise. Names and messages are UTF-8.
+ *  4. Errors are gRPC status codes (enum imctl_code) with a message that names the thing and the
+ *     remedy.
+ *  5. Ownership. A buffer passed to a function whose comment says "takes" belongs to the callee
+ *     from then on, also when the function fails. All else is borrowed for the duration of the
+ *     call.
+ *  6. Threads. [any]: from any thread at any time. [lifecycle]: the host calls it on one thread at
+ *     a time, never beside another lifecycle function of the same instance; it may block. [call]:
+ *     on a thread of the host that must not block, or on the thread that caused the event; the
+ *     callbacks of ONE call never run beside each other and never re-enter. [pool]: on a thread of
+ *     the module's own bounded pool; may block.
  *  7. A module must leave nothing behind that keeps its code mapped: it joins its threads in
  *     deactivate, exports no STB_GNU_UNIQUE symbol, and has no `thread_local` with a destructor.
- *  8. Features beyond the core are tables asked for by name and version, `imctl.call/1` and the like:
- *     host->get_table for the host's, module->get_table for the module's. NULL: not there.
+ *  8. Features beyond the core are tables asked for by name and version, `imctl.call/1` and the
+ *     like: host->get_table for the host's, module->get_table for the module's. NULL: not there.
  *  9. Times are nanoseconds of CLOCK_MONOTONIC.
  */
 #ifndef IMCTL_MODULE_H
@@ -48,10 +52,10 @@ extern "C" {
 
 /* True if the struct that `p` points to is long enough to have `field`. */
 #define IMCTL_HAS(p, field) \
-  ((p)->struct_size >= (uint32_t)((const char *)(&(p)->field + 1) - (const char *)(p)))
+  ((p)->struct_size >= (uint32_t)((const char*)(&(p)->field + 1) - (const char*)(p)))
 
 typedef struct imctl_str {
-  const char *data;
+  const char* data;
   size_t size;
 } imctl_str;
 
@@ -91,27 +95,28 @@ typedef struct imctl_error {
   char message[1000];
 } imctl_error;
 
-/* A run of bytes, counted by reference. Made by the host (buffer_new, buffer_wrap), or passed by it.
- * Whoever made it may write to `data` until it is first passed on; after that nobody may. */
+/* A run of bytes, counted by reference. Made by the host (buffer_new, buffer_wrap), or passed by
+ * it. Whoever made it may write to `data` until it is first passed on; after that nobody may. */
 typedef struct imctl_buffer {
   uint32_t struct_size;
   uint32_t flags; /* 0 */
-  uint8_t *data;
+  uint8_t* data;
   size_t size;
 } imctl_buffer;
 
-/* ---- calls, as the module that serves them sees them ------------------------------------------- */
+/* ---- calls, as the module that serves them sees them -------------------------------------------
+ */
 
 /* One call that a module serves. The handle lives until the module finishes it, which it must do
  * exactly once, whatever the client does: cancel and deadline are notices. */
 typedef struct imctl_call imctl_call;
 
 enum imctl_principal_kind {
-  IMCTL_PRINCIPAL_NONE = 0,   /* nobody proved who they are */
-  IMCTL_PRINCIPAL_USER = 1,   /* `principal` is user@domain */
-  IMCTL_PRINCIPAL_NODE = 2,   /* `principal` is a node's id */
-  IMCTL_PRINCIPAL_ADMIN = 3,  /* the host's own tier: `principal` names the credential */
-  IMCTL_PRINCIPAL_MODULE = 4  /* a module acting as itself: `principal` is its name */
+  IMCTL_PRINCIPAL_NONE = 0,  /* nobody proved who they are */
+  IMCTL_PRINCIPAL_USER = 1,  /* `principal` is user@domain */
+  IMCTL_PRINCIPAL_NODE = 2,  /* `principal` is a node's id */
+  IMCTL_PRINCIPAL_ADMIN = 3, /* the host's own tier: `principal` names the credential */
+  IMCTL_PRINCIPAL_MODULE = 4 /* a module acting as itself: `principal` is its name */
 };
 
 enum imctl_context_flag {
@@ -123,7 +128,7 @@ typedef struct imctl_context {
   uint32_t struct_size;
   uint32_t flags; /* enum imctl_context_flag */
   int32_t principal_kind;
-  uint32_t depth;          /* 0 from outside; one more for each call made on behalf of another */
+  uint32_t depth; /* 0 from outside; one more for each call made on behalf of another */
   imctl_str principal;
   imctl_str caller_module; /* stamped by the host; empty when the call comes from a front end */
   imctl_str call_id;       /* the same through all calls made on behalf of one */
@@ -133,71 +138,73 @@ typedef struct imctl_context {
 /* Starts a call. [call], or [pool] if the method is declared `blocking`. Takes `request`, which is
  * NULL for methods whose client streams. May finish the call before it returns, or later from any
  * thread. `user` is the method's. */
-typedef void (*imctl_handler)(void *user, imctl_call *call, const imctl_context *context,
-                              imctl_buffer *request);
+typedef void (*imctl_handler)(void* user, imctl_call* call, const imctl_context* context,
+                              imctl_buffer* request);
 
 typedef struct imctl_method {
   uint32_t struct_size;
-  uint32_t flags;  /* 0 */
-  imctl_str name;  /* "/package.Service/Method" */
+  uint32_t flags; /* 0 */
+  imctl_str name; /* "/package.Service/Method" */
   imctl_handler start;
-  void *user;
+  void* user;
 } imctl_method;
 
-/* ---- the module ------------------------------------------------------------------------------- */
+/* ---- the module -------------------------------------------------------------------------------
+ */
 
 typedef struct imctl_host imctl_host;
 
 /* What prepare is given. */
 typedef struct imctl_settings {
   uint32_t struct_size;
-  uint32_t flags;      /* 0 */
-  imctl_str config;    /* the manifest's `config` message, serialized, every field set */
-  imctl_str data_dir;  /* a folder that is the module's alone; exists */
-  imctl_str domain;    /* host.domain */
+  uint32_t flags;     /* 0 */
+  imctl_str config;   /* the manifest's `config` message, serialized, every field set */
+  imctl_str data_dir; /* a folder that is the module's alone; exists */
+  imctl_str domain;   /* host.domain */
 } imctl_settings;
 
-/* The life of an instance: create, prepare, activate, quiesce, deactivate, destroy; never backwards,
- * except deactivate -> activate when a swap is undone. A failed prepare or activate is followed by
- * destroy (after activate: deactivate first is not called). All [lifecycle]; each returns an
- * imctl_code and, unless IMCTL_OK, fills `error`. NULL slots are steps with nothing to do, but for
- * create and destroy. */
+/* The life of an instance: create, prepare, activate, quiesce, deactivate, destroy; never
+ * backwards, except deactivate -> activate when a swap is undone. A failed prepare or activate is
+ * followed by destroy (after activate: deactivate first is not called). All [lifecycle]; each
+ * returns an imctl_code and, unless IMCTL_OK, fills `error`. NULL slots are steps with nothing to
+ * do, but for create and destroy. */
 typedef struct imctl_module {
   uint32_t struct_size;
   uint32_t abi; /* IMCTL_ABI */
 
   /* Makes an instance. `host` stays valid until destroy returns. */
-  int32_t (*create)(imctl_host *host, void **instance, imctl_error *error);
+  int32_t (*create)(imctl_host* host, void** instance, imctl_error* error);
 
   /* The handlers, one for every method of every service that the manifest serves. The array and its
    * strings live as long as the instance. Asked for once, after create. Elements are
    * `(*methods)->struct_size` bytes apart. */
-  const imctl_method *(*methods)(void *instance, size_t *count);
+  const imctl_method* (*methods)(void* instance, size_t* count);
 
   /* Checks the settings and gets ready beside a running copy: nothing exclusive (no port, lock,
    * lease, writer). Calls of other services are not possible yet. */
-  int32_t (*prepare)(void *instance, const imctl_settings *settings, imctl_error *error);
+  int32_t (*prepare)(void* instance, const imctl_settings* settings, imctl_error* error);
 
   /* Takes what is exclusive. When it returns IMCTL_OK calls arrive. What it requires is active. */
-  int32_t (*activate)(void *instance, imctl_error *error);
+  int32_t (*activate)(void* instance, imctl_error* error);
 
   /* No new calls come. End streams soon, finish what is in flight; the host waits for it. */
-  int32_t (*quiesce)(void *instance, imctl_error *error);
+  int32_t (*quiesce)(void* instance, imctl_error* error);
 
   /* No call is in flight. Gives back what is exclusive and joins every thread of the module. */
-  int32_t (*deactivate)(void *instance, imctl_error *error);
+  int32_t (*deactivate)(void* instance, imctl_error* error);
 
-  void (*destroy)(void *instance);
+  void (*destroy)(void* instance);
 
   /* Optional features that the module offers. NULL slot or NULL: none of that name. [any] */
-  const void *(*get_table)(void *instance, imctl_str name);
+  const void* (*get_table)(void* instance, imctl_str name);
 } imctl_module;
 
 /* The one exported symbol. The struct is static; NULL is a refusal. */
 #define IMCTL_MODULE_ENTRY "imctl_module_entry"
-typedef const imctl_module *(*imctl_module_entry_fn)(void);
+typedef const imctl_module* (*imctl_module_entry_fn)(void);
 
-/* ---- the host's core -------------------------------------------------------------------------- */
+/* ---- the host's core --------------------------------------------------------------------------
+ */
 
 enum imctl_log_level {
   IMCTL_LOG_TRACE = 0,
@@ -212,30 +219,32 @@ struct imctl_host {
   uint32_t struct_size;
   uint32_t abi;
 
-  /* The host's table `name`, e.g. "imctl.call/1", or NULL. Valid as long as the host handle. [any] */
-  const void *(*get_table)(imctl_host *host, imctl_str name);
+  /* The host's table `name`, e.g. "imctl.call/1", or NULL. Valid as long as the host handle. [any]
+   */
+  const void* (*get_table)(imctl_host* host, imctl_str name);
 
   /* A new writable buffer of `size` bytes, or NULL when there is no memory. [any] */
-  imctl_buffer *(*buffer_new)(imctl_host *host, size_t size);
+  imctl_buffer* (*buffer_new)(imctl_host* host, size_t size);
 
   /* Wraps memory of the module's without a copy; `release(user)` is called once, from any thread,
    * before the module is unloaded. On failure returns NULL after calling it. [any] */
-  imctl_buffer *(*buffer_wrap)(imctl_host *host, const void *data, size_t size,
-                               void (*release)(void *user), void *user);
+  imctl_buffer* (*buffer_wrap)(imctl_host* host, const void* data, size_t size,
+                               void (*release)(void* user), void* user);
 
-  void (*buffer_retain)(imctl_buffer *buffer);  /* one more owner. [any] */
-  void (*buffer_release)(imctl_buffer *buffer); /* one owner less; NULL does nothing. [any] */
+  void (*buffer_retain)(imctl_buffer* buffer);  /* one more owner. [any] */
+  void (*buffer_release)(imctl_buffer* buffer); /* one owner less; NULL does nothing. [any] */
 
   /* Ends `call`; the handle is gone. Takes `reply`: required (may be empty) for an OK unary or
    * client-streaming call, NULL otherwise. `status` NULL means OK. [any] */
-  void (*finish)(imctl_call *call, const imctl_status *status, imctl_buffer *reply);
+  void (*finish)(imctl_call* call, const imctl_status* status, imctl_buffer* reply);
 
   /* Writes a line to the host's log. `call` may be NULL. Never blocks on the disk. [any] */
-  void (*log)(imctl_host *host, int32_t level, const imctl_call *call, imctl_str text);
-  int32_t (*log_enabled)(imctl_host *host, int32_t level); /* [any] */
+  void (*log)(imctl_host* host, int32_t level, const imctl_call* call, imctl_str text);
+  int32_t (*log_enabled)(imctl_host* host, int32_t level); /* [any] */
 };
 
-/* ---- "imctl.call/1": more of a call that one serves --------------------------------------------- */
+/* ---- "imctl.call/1": more of a call that one serves ---------------------------------------------
+ */
 
 #define IMCTL_CALL_TABLE "imctl.call/1"
 
@@ -244,14 +253,16 @@ typedef struct imctl_call_events {
   uint32_t struct_size;
   uint32_t flags; /* 0 */
   /* Answer to read: takes over one message, or NULL: no more will come. */
-  void (*on_message)(void *user, imctl_buffer *message);
-  /* Answer to write: 1, the message was accepted and one more may be written; 0, the stream is gone. */
-  void (*on_written)(void *user, int32_t accepted);
-  /* The caller went away (IMCTL_CANCELLED), its time is over (IMCTL_DEADLINE_EXCEEDED) or the module is
-   * to stop (IMCTL_UNAVAILABLE). At most once; outstanding reads and writes are answered too. */
-  void (*on_cancel)(void *user, int32_t code);
+  void (*on_message)(void* user, imctl_buffer* message);
+  /* Answer to write: 1, the message was accepted and one more may be written; 0, the stream is
+   * gone. */
+  void (*on_written)(void* user, int32_t accepted);
+  /* The caller went away (IMCTL_CANCELLED), its time is over (IMCTL_DEADLINE_EXCEEDED) or the
+   * module is to stop (IMCTL_UNAVAILABLE). At most once; outstanding reads and writes are answered
+   * too. */
+  void (*on_cancel)(void* user, int32_t code);
   /* After finish: `user` is not used any more. Always the last. */
-  void (*on_released)(void *user);
+  void (*on_released)(void* user);
 } imctl_call_events;
 
 typedef struct imctl_call_table {
@@ -260,49 +271,52 @@ typedef struct imctl_call_table {
 
   /* Names who hears of the call's events; at most once, from the handler before it returns. If the
    * call is cancelled already, on_cancel comes after the handler's return. */
-  void (*bind)(imctl_call *call, const imctl_call_events *events, void *user);
+  void (*bind)(imctl_call* call, const imctl_call_events* events, void* user);
 
   /* Streams are pulled: asks for one message. One at a time. [any] */
-  void (*read)(imctl_call *call);
+  void (*read)(imctl_call* call);
 
   /* Streams are credited: takes one message; accepted when it is within the stream's window (bytes,
    * `stream_window` in the module's section), else answered later. One at a time. [any] */
-  void (*write)(imctl_call *call, imctl_buffer *message);
+  void (*write)(imctl_call* call, imctl_buffer* message);
 
   /* 0, or the code that on_cancel has or would have been told. [any] */
-  int32_t (*cancelled)(imctl_call *call);
+  int32_t (*cancelled)(imctl_call* call);
 
-  /* The first value of a metadata key of the request; size 0 if absent. Valid until finish. [any] */
-  imctl_str (*metadata)(imctl_call *call, imctl_str key);
+  /* The first value of a metadata key of the request; size 0 if absent. Valid until finish. [any]
+   */
+  imctl_str (*metadata)(imctl_call* call, imctl_str key);
 
   /* Adds to the reply's trailing metadata. Before finish. [any] */
-  void (*add_trailer)(imctl_call *call, imctl_str key, imctl_str value);
+  void (*add_trailer)(imctl_call* call, imctl_str key, imctl_str value);
 } imctl_call_table;
 
-/* ---- "imctl.client/1": calls of other services ---------------------------------------------------- */
+/* ---- "imctl.client/1": calls of other services
+ * ---------------------------------------------------- */
 
 #define IMCTL_CLIENT_TABLE "imctl.client/1"
 
-typedef struct imctl_target imctl_target;           /* a method by name; lives as long as the host */
+typedef struct imctl_target imctl_target; /* a method by name; lives as long as the host */
 typedef struct imctl_client_call imctl_client_call; /* a call being made */
 
 typedef struct imctl_client_options {
   uint32_t struct_size;
-  uint32_t flags;     /* enum imctl_context_flag, added to the parent's */
-  imctl_call *parent; /* on whose behalf: principal, id, deadline, flags are inherited, its cancel too.
-                         NULL: the module as itself, only towards services in its manifest's `needs` */
-  int64_t timeout;    /* nanoseconds from now; 0: the parent's deadline only */
+  uint32_t flags; /* enum imctl_context_flag, added to the parent's */
+  imctl_call*
+      parent;      /* on whose behalf: principal, id, deadline, flags are inherited, its cancel too.
+                      NULL: the module as itself, only towards services in its manifest's `needs` */
+  int64_t timeout; /* nanoseconds from now; 0: the parent's deadline only */
 } imctl_client_options;
 
 /* All [call]. on_finish is required and the last. */
 typedef struct imctl_client_events {
   uint32_t struct_size;
-  uint32_t flags; /* 0 */
-  void (*on_message)(void *user, imctl_buffer *message); /* as in imctl_call_events */
-  void (*on_written)(void *user, int32_t accepted);      /* as in imctl_call_events */
-  /* The call is over. `reply` (unary and client-streaming, OK) is taken over. Comes after every message
-   * was read, or the call failed. `user` is not used any more. */
-  void (*on_finish)(void *user, const imctl_status *status, imctl_buffer *reply);
+  uint32_t flags;                                        /* 0 */
+  void (*on_message)(void* user, imctl_buffer* message); /* as in imctl_call_events */
+  void (*on_written)(void* user, int32_t accepted);      /* as in imctl_call_events */
+  /* The call is over. `reply` (unary and client-streaming, OK) is taken over. Comes after every
+   * message was read, or the call failed. `user` is not used any more. */
+  void (*on_finish)(void* user, const imctl_status* status, imctl_buffer* reply);
 } imctl_client_events;
 
 typedef struct imctl_client_table {
@@ -310,23 +324,24 @@ typedef struct imctl_client_table {
   uint32_t flags; /* 0 */
 
   /* The method of that name, served or not: what is not served answers UNIMPLEMENTED. [any] */
-  const imctl_target *(*resolve)(imctl_host *host, imctl_str name);
+  const imctl_target* (*resolve)(imctl_host* host, imctl_str name);
 
-  /* Starts a call. Takes `request` (NULL if the client streams). Every outcome, a refusal too, is told
-   * by on_finish, maybe before this returns. The handle, never NULL, is the caller's to release; after
-   * on_finish the other functions do nothing. [any] */
-  imctl_client_call *(*start)(imctl_host *host, const imctl_target *target,
-                              const imctl_client_options *options, imctl_buffer *request,
-                              const imctl_client_events *events, void *user);
+  /* Starts a call. Takes `request` (NULL if the client streams). Every outcome, a refusal too, is
+   * told by on_finish, maybe before this returns. The handle, never NULL, is the caller's to
+   * release; after on_finish the other functions do nothing. [any] */
+  imctl_client_call* (*start)(imctl_host* host, const imctl_target* target,
+                              const imctl_client_options* options, imctl_buffer* request,
+                              const imctl_client_events* events, void* user);
 
-  void (*read)(imctl_client_call *call);                         /* as in imctl_call_table. [any] */
-  void (*write)(imctl_client_call *call, imctl_buffer *message); /* as in imctl_call_table. [any] */
-  void (*writes_done)(imctl_client_call *call);                  /* no more writes. [any] */
-  void (*cancel)(imctl_client_call *call);                       /* on_finish comes soon. [any] */
-  void (*release)(imctl_client_call *call); /* gives the handle up; does not cancel. [any] */
+  void (*read)(imctl_client_call* call);                         /* as in imctl_call_table. [any] */
+  void (*write)(imctl_client_call* call, imctl_buffer* message); /* as in imctl_call_table. [any] */
+  void (*writes_done)(imctl_client_call* call);                  /* no more writes. [any] */
+  void (*cancel)(imctl_client_call* call);                       /* on_finish comes soon. [any] */
+  void (*release)(imctl_client_call* call); /* gives the handle up; does not cancel. [any] */
 } imctl_client_table;
 
-/* ---- "imctl.pool/1": work that may block ----------------------------------------------------------- */
+/* ---- "imctl.pool/1": work that may block
+ * ----------------------------------------------------------- */
 
 #define IMCTL_POOL_TABLE "imctl.pool/1"
 
@@ -334,15 +349,16 @@ typedef struct imctl_pool_table {
   uint32_t struct_size;
   uint32_t flags; /* 0 */
 
-  /* Runs work(user) on a thread of the module's own pool (`pool_threads`, `pool_queue` in its section).
-   * IMCTL_RESOURCE_EXHAUSTED if its queue is full: work is not run. Work accepted is run before
-   * deactivate is called. [any] */
-  int32_t (*post)(imctl_host *host, void (*work)(void *user), void *user);
+  /* Runs work(user) on a thread of the module's own pool (`pool_threads`, `pool_queue` in its
+   * section). IMCTL_RESOURCE_EXHAUSTED if its queue is full: work is not run. Work accepted is run
+   * before deactivate is called. [any] */
+  int32_t (*post)(imctl_host* host, void (*work)(void* user), void* user);
 
-  int32_t (*on_pool_thread)(imctl_host *host); /* is this thread one of them? [any] */
+  int32_t (*on_pool_thread)(imctl_host* host); /* is this thread one of them? [any] */
 } imctl_pool_table;
 
-/* ---- "imctl.metrics/1" ------------------------------------------------------------------------------ */
+/* ---- "imctl.metrics/1"
+ * ------------------------------------------------------------------------------ */
 
 #define IMCTL_METRICS_TABLE "imctl.metrics/1"
 
@@ -356,14 +372,15 @@ typedef struct imctl_metrics_table {
 
   /* Makes a metric, or finds it. `name` as Prometheus has it (base units, _total for counters);
    * `labels` as `key="value",...` or empty. NULL if the name is bad or of another kind. [any] */
-  imctl_metric *(*get)(imctl_host *host, int32_t kind, imctl_str name, imctl_str labels,
+  imctl_metric* (*get)(imctl_host* host, int32_t kind, imctl_str name, imctl_str labels,
                        imctl_str help);
-  void (*add)(imctl_metric *metric, double value);     /* counter, gauge. [any] */
-  void (*set)(imctl_metric *metric, double value);     /* gauge. [any] */
-  void (*observe)(imctl_metric *metric, double value); /* histogram, in seconds. [any] */
+  void (*add)(imctl_metric* metric, double value);     /* counter, gauge. [any] */
+  void (*set)(imctl_metric* metric, double value);     /* gauge. [any] */
+  void (*observe)(imctl_metric* metric, double value); /* histogram, in seconds. [any] */
 } imctl_metrics_table;
 
-/* ---- "imctl.json/1": the embedded descriptors at work ------------------------------------------------ */
+/* ---- "imctl.json/1": the embedded descriptors at work
+ * ------------------------------------------------ */
 
 #define IMCTL_JSON_TABLE "imctl.json/1"
 
@@ -374,11 +391,12 @@ typedef struct imctl_json_table {
   /* Between serialized messages of the type `type` (in the module's own descriptors) and their JSON
    * form, field names as in the .proto. NULL and `error` on bad input. The caller releases what is
    * returned. [any] */
-  imctl_buffer *(*to_json)(imctl_host *host, imctl_str type, imctl_str message, imctl_error *error);
-  imctl_buffer *(*from_json)(imctl_host *host, imctl_str type, imctl_str json, imctl_error *error);
+  imctl_buffer* (*to_json)(imctl_host* host, imctl_str type, imctl_str message, imctl_error* error);
+  imctl_buffer* (*from_json)(imctl_host* host, imctl_str type, imctl_str json, imctl_error* error);
 } imctl_json_table;
 
-/* ---- "imctl.health/1" -------------------------------------------------------------------------------- */
+/* ---- "imctl.health/1"
+ * -------------------------------------------------------------------------------- */
 
 #define IMCTL_HEALTH_TABLE "imctl.health/1"
 
@@ -388,7 +406,7 @@ typedef struct imctl_health_table {
 
   /* Whether the module's services can do their work now; `reason` when not. Told to health checks;
    * calls still arrive. An active module serves until it says otherwise. [any] */
-  void (*set)(imctl_host *host, int32_t serving, imctl_str reason);
+  void (*set)(imctl_host* host, int32_t serving, imctl_str reason);
 } imctl_health_table;
 
 /* Reserved: "imctl.frontend/1", for modules that bring calls in from outside. */

@@ -1,4 +1,5 @@
-// A module in C++: derive from Module, serve() its methods in the constructor, close with IMCTL_MODULE.
+// A module in C++: derive from Module, serve() its methods in the constructor, close with
+// IMCTL_MODULE.
 //
 //   class Greeter : public imctl::Module {
 //    public:
@@ -11,7 +12,7 @@
 //   IMCTL_MODULE(Greeter)
 //
 // What a handler may look like (C: const imctl::Context&):
-//   unary             Result<Reply> f(const Request&, C)            at once; declare `blocking` if it may block
+//   unary             Result<Reply> f(const Request&, C)            at once (may block: `blocking`)
 //                     Task<Result<Reply>> f(const Request&, C)      a coroutine
 //                     void f(const Request&, C, Responder<Reply>)   finished later, from any thread
 //   server streaming  Task<Status> f(const Request&, Writer<Reply>&)
@@ -53,7 +54,9 @@ class Settings {
 
 namespace detail {
 
-inline Status internal_error(const char* what) { return {IMCTL_INTERNAL, std::string("the handler threw: ") + what}; }
+inline Status internal_error(const char* what) {
+  return {IMCTL_INTERNAL, std::string("the handler threw: ") + what};
+}
 
 // Runs f and makes a Status of what it throws: nothing is thrown through the ABI.
 template <class F>
@@ -86,8 +89,10 @@ struct HandlerBase {
   template <class Request>
   bool parse(imctl_call* call, const Buffer& bytes, Request* request) const {
     if (Codec<Request>::parse(bytes, request)) return true;
-    host.finish(call, Status(IMCTL_INVALID_ARGUMENT, "the request is not a valid " + Codec<Request>::name()),
-                Buffer());
+    host.finish(
+        call,
+        Status(IMCTL_INVALID_ARGUMENT, "the request is not a valid " + Codec<Request>::name()),
+        Buffer());
     return false;
   }
 
@@ -130,67 +135,72 @@ class Module {
  protected:
   template <class Self, class Request, class Reply>
   void serve(const char* name, Result<Reply> (Self::*f)(const Request&, const Context&)) {
-    add<Request>(name, [self = static_cast<Self*>(this), f](detail::HandlerBase& h, imctl_call* call,
-                                                            const imctl_context* raw, Buffer bytes) {
-      Request request;
-      if (!h.parse(call, bytes, &request)) return;
-      Context context(h.host, call, raw);
-      detail::answer<Reply>(h.host, call, detail::guarded([&]() -> Result<Reply> {
-                              return (self->*f)(request, context);
-                            }));
-    });
+    add<Request>(name,
+                 [self = static_cast<Self*>(this), f](detail::HandlerBase& h, imctl_call* call,
+                                                      const imctl_context* raw, Buffer bytes) {
+                   Request request;
+                   if (!h.parse(call, bytes, &request)) return;
+                   Context context(h.host, call, raw);
+                   detail::answer<Reply>(h.host, call, detail::guarded([&]() -> Result<Reply> {
+                                           return (self->*f)(request, context);
+                                         }));
+                 });
   }
 
   template <class Self, class Request, class Reply>
   void serve(const char* name, Task<Result<Reply>> (Self::*f)(const Request&, const Context&)) {
-    add<Request>(name, [self = static_cast<Self*>(this), f](detail::HandlerBase& h, imctl_call* call,
-                                                            const imctl_context* raw, Buffer bytes) {
-      Request request;
-      if (!h.parse(call, bytes, &request)) return;
-      [](Self* s, auto method, Host host, imctl_call* c, const imctl_context* r,
-         Request req) -> detail::Detached {
-        Context context(host, c, r);
-        Result<Reply> result = co_await detail::guarded_task((s->*method)(req, context));
-        detail::answer<Reply>(host, c, result);
-      }(self, f, h.host, call, raw, std::move(request));
-    });
+    add<Request>(
+        name, [self = static_cast<Self*>(this), f](detail::HandlerBase& h, imctl_call* call,
+                                                   const imctl_context* raw, Buffer bytes) {
+          Request request;
+          if (!h.parse(call, bytes, &request)) return;
+          [](Self* s, auto method, Host host, imctl_call* c, const imctl_context* r,
+             Request req) -> detail::Detached {
+            Context context(host, c, r);
+            Result<Reply> result = co_await detail::guarded_task((s->*method)(req, context));
+            detail::answer<Reply>(host, c, result);
+          }(self, f, h.host, call, raw, std::move(request));
+        });
   }
 
   template <class Self, class Request, class Reply>
   void serve(const char* name, void (Self::*f)(const Request&, const Context&, Responder<Reply>)) {
-    add<Request>(name, [self = static_cast<Self*>(this), f](detail::HandlerBase& h, imctl_call* call,
-                                                            const imctl_context* raw, Buffer bytes) {
-      Request request;
-      if (!h.parse(call, bytes, &request)) return;
-      Context context(h.host, call, raw);
-      // If it throws, the responder is dropped on the way and ends the call.
-      (void)detail::guarded([&]() -> Status {
-        (self->*f)(request, context, Responder<Reply>(h.host, call));
-        return {};
-      });
-    });
+    add<Request>(name,
+                 [self = static_cast<Self*>(this), f](detail::HandlerBase& h, imctl_call* call,
+                                                      const imctl_context* raw, Buffer bytes) {
+                   Request request;
+                   if (!h.parse(call, bytes, &request)) return;
+                   Context context(h.host, call, raw);
+                   // If it throws, the responder is dropped on the way and ends the call.
+                   (void)detail::guarded([&]() -> Status {
+                     (self->*f)(request, context, Responder<Reply>(h.host, call));
+                     return {};
+                   });
+                 });
   }
 
   template <class Self, class Request, class Reply>
   void serve(const char* name, Task<Status> (Self::*f)(const Request&, Writer<Reply>&)) {
-    add<Request>(name, [self = static_cast<Self*>(this), f](detail::HandlerBase& h, imctl_call* call,
-                                                            const imctl_context* raw, Buffer bytes) {
-      Request request;
-      if (!h.parse(call, bytes, &request)) return;
-      auto* state = new detail::StreamState(h.host, call, raw);
-      state->bind();
-      [](Self* s, auto method, detail::StreamState* st, Request req) -> detail::Detached {
-        Writer<Reply> writer(st);
-        Status status = co_await detail::guarded_task((s->*method)(req, writer));
-        finish_stream(st, status, Buffer());
-      }(self, f, state, std::move(request));
-    });
+    add<Request>(
+        name, [self = static_cast<Self*>(this), f](detail::HandlerBase& h, imctl_call* call,
+                                                   const imctl_context* raw, Buffer bytes) {
+          Request request;
+          if (!h.parse(call, bytes, &request)) return;
+          auto* state = new detail::StreamState(h.host, call, raw);
+          state->bind();
+          [](Self* s, auto method, detail::StreamState* st, Request req) -> detail::Detached {
+            Writer<Reply> writer(st);
+            Status status = co_await detail::guarded_task((s->*method)(req, writer));
+            finish_stream(st, status, Buffer());
+          }(self, f, state, std::move(request));
+        });
   }
 
   template <class Self, class Request, class Reply>
   void serve(const char* name, Task<Result<Reply>> (Self::*f)(Reader<Request>&)) {
-    add<Request>(name, [self = static_cast<Self*>(this), f](detail::HandlerBase& h, imctl_call* call,
-                                                            const imctl_context* raw, Buffer) {
+    add<Request>(name, [self = static_cast<Self*>(this), f](
+                           detail::HandlerBase& h, imctl_call* call, const imctl_context* raw,
+                           const Buffer& /*none*/) {
       auto* state = new detail::StreamState(h.host, call, raw);
       state->bind();
       [](Self* s, auto method, detail::StreamState* st) -> detail::Detached {
@@ -205,8 +215,9 @@ class Module {
 
   template <class Self, class Request, class Reply>
   void serve(const char* name, Task<Status> (Self::*f)(Stream<Request, Reply>&)) {
-    add<Request>(name, [self = static_cast<Self*>(this), f](detail::HandlerBase& h, imctl_call* call,
-                                                            const imctl_context* raw, Buffer) {
+    add<Request>(name, [self = static_cast<Self*>(this), f](
+                           detail::HandlerBase& h, imctl_call* call, const imctl_context* raw,
+                           const Buffer& /*none*/) {
       auto* state = new detail::StreamState(h.host, call, raw);
       state->bind();
       [](Self* s, auto method, detail::StreamState* st) -> detail::Detached {
@@ -221,7 +232,8 @@ class Module {
  private:
   template <class Request>
   static Status bad_message() {
-    return {IMCTL_INVALID_ARGUMENT, "a message of the stream is not a valid " + Codec<Request>::name()};
+    return {IMCTL_INVALID_ARGUMENT,
+            "a message of the stream is not a valid " + Codec<Request>::name()};
   }
   static void finish_stream(detail::StreamState* state, const Status& status, Buffer reply) {
     Host host = state->host();
@@ -233,13 +245,13 @@ class Module {
   template <class Request, class F>
   void add(const char* name, F run) {
     handlers_.push_back(std::make_unique<detail::Handler<Request, F>>(host_, std::move(run)));
-    methods_.push_back({sizeof(imctl_method), 0, to_str(name),
-                        [](void* user, imctl_call* call, const imctl_context* context,
-                           imctl_buffer* request) {
-                          auto* handler = static_cast<detail::HandlerBase*>(user);
-                          handler->start(call, context, handler->host.adopt(request));
-                        },
-                        handlers_.back().get()});
+    methods_.push_back(
+        {sizeof(imctl_method), 0, to_str(name),
+         [](void* user, imctl_call* call, const imctl_context* context, imctl_buffer* request) {
+           auto* handler = static_cast<detail::HandlerBase*>(user);
+           handler->start(call, context, handler->host.adopt(request));
+         },
+         handlers_.back().get()});
   }
 
   Host host_;
@@ -274,9 +286,15 @@ struct ModuleEntry {
       [](void* instance, const imctl_settings* settings, imctl_error* error) {
         return step(error, [&] { return self(instance)->prepare(Settings(settings)); });
       },
-      [](void* instance, imctl_error* error) { return step(error, [&] { return self(instance)->activate(); }); },
-      [](void* instance, imctl_error* error) { return step(error, [&] { return self(instance)->quiesce(); }); },
-      [](void* instance, imctl_error* error) { return step(error, [&] { return self(instance)->deactivate(); }); },
+      [](void* instance, imctl_error* error) {
+        return step(error, [&] { return self(instance)->activate(); });
+      },
+      [](void* instance, imctl_error* error) {
+        return step(error, [&] { return self(instance)->quiesce(); });
+      },
+      [](void* instance, imctl_error* error) {
+        return step(error, [&] { return self(instance)->deactivate(); });
+      },
       [](void* instance) { delete self(instance); },
       [](void* instance, imctl_str name) { return self(instance)->table(to_view(name)); }};
 };
@@ -285,9 +303,9 @@ struct ModuleEntry {
 
 }  // namespace imctl
 
-#define IMCTL_MODULE(Type)                                                  \
-  extern "C" IMCTL_EXPORT const imctl_module* imctl_module_entry(void) {    \
-    return &imctl::detail::ModuleEntry<Type>::kModule;                      \
+#define IMCTL_MODULE(Type)                                               \
+  extern "C" IMCTL_EXPORT const imctl_module* imctl_module_entry(void) { \
+    return &imctl::detail::ModuleEntry<Type>::kModule;                   \
   }
 
 #endif  // IMCTL_SERVICE_H

@@ -59,8 +59,8 @@ class [[nodiscard]] Status {
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : value_(std::move(value)) {}                // NOLINT: meant to convert
-  Result(Status status) : status_(std::move(status)) {         // NOLINT: meant to convert
+  Result(T value) : value_(std::move(value)) {}         // NOLINT: meant to convert
+  Result(Status status) : status_(std::move(status)) {  // NOLINT: meant to convert
     if (status_.ok()) status_ = Status(IMCTL_INTERNAL, "neither a value nor an error");
   }
 

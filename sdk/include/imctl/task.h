@@ -1,5 +1,5 @@
-// Task<T>: a lazy coroutine. It starts when awaited and resumes its awaiter by symmetric transfer, on
-// whichever thread its last step ended. An exception in it reaches the awaiter.
+// Task<T>: a lazy coroutine. It starts when awaited and resumes its awaiter by symmetric transfer,
+// on whichever thread its last step ended. An exception in it reaches the awaiter.
 #ifndef IMCTL_TASK_H
 #define IMCTL_TASK_H
 

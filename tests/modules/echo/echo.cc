@@ -24,7 +24,8 @@ using namespace imctl::test::echo::v1;  // NOLINT: all that this file is about
 class EchoModule : public imctl::Module {
  public:
   explicit EchoModule(const imctl::Host& handle)
-      : Module(handle), nest_(handle, "/imctl.test.echo.v1.Echo/Nest"),
+      : Module(handle),
+        nest_(handle, "/imctl.test.echo.v1.Echo/Nest"),
         unary_(handle, "/imctl.test.echo.v1.Echo/Unary") {
     serve("/imctl.test.echo.v1.Echo/Unary", &EchoModule::unary);
     serve("/imctl.test.echo.v1.Echo/Later", &EchoModule::later);
@@ -90,7 +91,9 @@ class EchoModule : public imctl::Module {
     });
   }
 
-  Result<Payload> fail(const Payload& request, const Context&) { throw std::runtime_error(request.text()); }
+  Result<Payload> fail(const Payload& request, const Context&) {
+    throw std::runtime_error(request.text());
+  }
   void drop(const Payload&, const Context&, Responder<Payload>) {}
 
   Task<Status> source(const Payload& request, Writer<Payload>& writer) {
