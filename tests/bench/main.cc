@@ -1,7 +1,7 @@
 // imctl-bench: the host against a plain gRPC server, in turns, with one client. Figures are medians
 // of the rounds and ratios of rounds side by side, since machines drift.
 //
-//   imctl-bench [--rounds N] [--json FILE]
+//   imctl-bench [--rounds N] [--json FILE]      N: with each of three generations of servers
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -10,6 +10,7 @@
 #include <functional>
 #include <stdexcept>
 #include <thread>
+#include <utility>
 
 #include "load.h"
 #include "process.h"
@@ -20,6 +21,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr double kRatioGoal = 0.95;
+constexpr int kGenerations = 3;
 
 std::vector<std::string> serve_command(const std::string& data, int port,
                                        const std::string& modules, const std::string& module_path) {
@@ -36,13 +38,15 @@ std::vector<std::string> serve_command(const std::string& data, int port,
 class Pair {
  public:
   using Measure = std::function<Load(Client&)>;
-  Pair(Client& host, Client& plain, int rounds, const Measure& measure) {
-    measure(host);  // warm
-    measure(plain);
+  explicit Pair(Measure measure) : measure_(std::move(measure)) {}
+
+  void run(Client& host, Client& plain, int rounds) {
+    measure_(host);  // warm
+    measure_(plain);
     for (int i = 0; i < rounds; ++i) {
       // The order changes, so that neither always follows the other.
-      Load first = measure(i % 2 == 0 ? host : plain);
-      Load second = measure(i % 2 == 0 ? plain : host);
+      Load first = measure_(i % 2 == 0 ? host : plain);
+      Load second = measure_(i % 2 == 0 ? plain : host);
       host_.push_back(i % 2 == 0 ? first : second);
       plain_.push_back(i % 2 == 0 ? second : first);
     }
@@ -66,6 +70,7 @@ class Pair {
   }
 
  private:
+  Measure measure_;
   std::vector<Load> host_, plain_;
 };
 
@@ -76,28 +81,34 @@ Figure limit(const std::string& name, double value, const std::string& unit, dou
 }
 
 void measure_calls(std::vector<Figure>* figures, int rounds) {
-  Folder folder;
-  int host_port = free_port();
-  Process host(serve_command(folder.path(), host_port, "bench,bench-peer", IMCTL_BENCH_MODULES));
-  int plain_port = free_port();
-  Process plain({IMCTL_PLAIN_SERVER, "127.0.0.1:" + std::to_string(plain_port)});
-  Client to_host("127.0.0.1:" + std::to_string(host_port));
-  Client to_plain("127.0.0.1:" + std::to_string(plain_port));
-
-  for (int in_flight : {1, 64}) {
-    Pair pair(to_host, to_plain, rounds, [in_flight](Client& client) {
+  auto unary = [](int in_flight) {
+    return Pair([in_flight](Client& client) {
       return client.unary(in_flight, std::chrono::milliseconds(500));
     });
-    std::string name = "unary, " + std::to_string(in_flight) + " in flight";
-    figures->push_back(pair.rate(name, "calls/s"));
-    figures->push_back(pair.figure(name + ", p50", "us", &Load::p50_us));
-    figures->push_back(pair.figure(name + ", p99", "us", &Load::p99_us));
-  }
-  Pair streams(to_host, to_plain, rounds, [](Client& client) { return client.stream(50000); });
-  figures->push_back(streams.rate("server stream of 1 KB messages", "msg/s"));
-
+  };
+  Pair one = unary(1);
+  Pair many = unary(64);
+  Pair streams([](Client& client) { return client.stream(50000); });
   std::vector<double> chains;
-  for (int i = 0; i < rounds; ++i) chains.push_back(to_host.chain(100000) / 1000);
+  // Where the scheduler puts a server's threads stays with it for its life: so several lives.
+  for (int generation = 0; generation < kGenerations; ++generation) {
+    Folder folder;
+    int host_port = free_port();
+    Process host(serve_command(folder.path(), host_port, "bench,bench-peer", IMCTL_BENCH_MODULES));
+    int plain_port = free_port();
+    Process plain({IMCTL_PLAIN_SERVER, "127.0.0.1:" + std::to_string(plain_port)});
+    Client to_host("127.0.0.1:" + std::to_string(host_port));
+    Client to_plain("127.0.0.1:" + std::to_string(plain_port));
+    for (Pair* pair : {&one, &many, &streams}) pair->run(to_host, to_plain, rounds);
+    for (int i = 0; i < rounds; ++i) chains.push_back(to_host.chain(100000) / 1000);
+  }
+  for (auto& [name, pair] : {std::pair<std::string, Pair*>{"unary, 1 in flight", &one},
+                             {"unary, 64 in flight", &many}}) {
+    figures->push_back(pair->rate(name, "calls/s"));
+    figures->push_back(pair->figure(name + ", p50", "us", &Load::p50_us));
+    figures->push_back(pair->figure(name + ", p99", "us", &Load::p99_us));
+  }
+  figures->push_back(streams.rate("server stream of 1 KB messages", "msg/s"));
   figures->push_back(limit("call between two modules", median(chains), "us", 2));
 }
 
@@ -120,7 +131,7 @@ void measure_start(std::vector<Figure>* figures, int rounds) {
 }
 
 int run(int argc, char** argv) {
-  int rounds = 9;
+  int rounds = 5;
   std::string json = "build/bench.json";
   for (int i = 1; i + 1 < argc; i += 2) {
     if (std::strcmp(argv[i], "--rounds") == 0) rounds = std::atoi(argv[i + 1]);
