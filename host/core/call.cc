@@ -34,7 +34,7 @@ Call::Call(CallParams params, Caller* caller) : params_(std::move(params)), call
               to_str(params_.principal), to_str(params_.caller_module),
               to_str(params_.call_id),   params_.deadline};
   started_ = monotonic_now();
-  request_bytes_ = params_.request.size();
+  request_bytes_ = params_.request.size() + sizeof(Call);
 }
 
 // ---- starting
@@ -194,6 +194,16 @@ void Call::caller_read() {
 
 void Call::caller_write(BufferRef message) {
   std::unique_lock lock(mutex_);
+  // Each stream takes one message whatever its size: many streams of large ones must not add up.
+  if (!inbound_.closed && message.size() > instance_->limits().stream_window &&
+      instance_->stream_bytes() + message.size() > instance_->limits().streams_memory) {
+    lock.unlock();
+    cancel(IMCTL_RESOURCE_EXHAUSTED,
+           "the streams of module " + instance_->name() +
+               " hold all the bytes they may (streams_memory): try again later, or send "
+               "smaller messages");
+    return;
+  }
   write_to(inbound_, std::move(message));
   pump(lock);
 }
@@ -226,6 +236,14 @@ void Call::cancel(int32_t code, std::string_view why) {
   unref();
 }
 
+void Call::caller_gone() {
+  if (params_.deadline != 0 && params_.deadline <= monotonic_now()) {
+    cancel(IMCTL_DEADLINE_EXCEEDED, "the deadline passed");
+  } else {
+    cancel(IMCTL_CANCELLED, "the client went away");
+  }
+}
+
 // ---- pipes; all under the lock
 
 bool Call::fits(const Pipe& pipe, size_t size) const {
@@ -246,20 +264,28 @@ BufferRef Call::pop(Pipe& pipe) {
   pipe.queue.pop_front();
   pipe.bytes -= message.size();
   instance_->add_stream_bytes(-static_cast<int64_t>(message.size()));
-  if (pipe.waiting && fits(pipe, pipe.waiting.size())) {
-    push(pipe, std::move(pipe.waiting));
-    pipe.write_answer = true;
+  if (pipe.waiting) {
+    BufferRef waiting = std::move(pipe.waiting);
+    instance_->add_stream_bytes(-static_cast<int64_t>(waiting.size()));
+    accept_or_keep(pipe, std::move(waiting));
   }
   return message;
 }
 
 void Call::write_to(Pipe& pipe, BufferRef message) {
-  if (pipe.closed || !message) {
+  if (pipe.closed || !message || pipe.waiting) {
     pipe.write_answer = false;
-  } else if (fits(pipe, message.size())) {
+  } else {
+    accept_or_keep(pipe, std::move(message));
+  }
+}
+
+void Call::accept_or_keep(Pipe& pipe, BufferRef message) {
+  if (fits(pipe, message.size())) {
     push(pipe, std::move(message));
     pipe.write_answer = true;
   } else {
+    instance_->add_stream_bytes(static_cast<int64_t>(message.size()));
     pipe.waiting = std::move(message);
   }
 }
@@ -267,17 +293,12 @@ void Call::write_to(Pipe& pipe, BufferRef message) {
 void Call::close(Pipe& pipe, bool drop) {
   pipe.closed = true;
   if (!drop) return;
-  while (!pipe.queue.empty()) {
-    if (pipe.waiting) {
-      pipe.waiting = BufferRef();
-      pipe.write_answer = false;
-    }
-    pop(pipe);
-  }
   if (pipe.waiting) {
+    instance_->add_stream_bytes(-static_cast<int64_t>(pipe.waiting.size()));
     pipe.waiting = BufferRef();
     pipe.write_answer = false;
   }
+  while (!pipe.queue.empty()) pop(pipe);
 }
 
 // ---- telling both ends

@@ -110,6 +110,8 @@ class Call final : public imctl_call {
   void caller_writes_done();
   // The caller hears of it at once, the callee as a notice.
   void cancel(int32_t code, std::string_view why);
+  // The same for a caller whose transport does not say whether it left or its time was over.
+  void caller_gone();
   // From on_finish.
   const Metadata& trailers() const { return trailers_; }
 
@@ -150,6 +152,7 @@ class Call final : public imctl_call {
   void push(Pipe& pipe, BufferRef message);
   BufferRef pop(Pipe& pipe);
   void write_to(Pipe& pipe, BufferRef message);
+  void accept_or_keep(Pipe& pipe, BufferRef message);
   void close(Pipe& pipe, bool drop);
   void finish_caller(std::unique_lock<std::mutex>& lock);
   void retire_callee(std::unique_lock<std::mutex>& lock);
@@ -163,7 +166,7 @@ class Call final : public imctl_call {
   const MethodInfo* method_ = nullptr;
   const imctl_method* entry_ = nullptr;
   int64_t started_ = 0;
-  size_t request_bytes_ = 0;
+  size_t request_bytes_ = 0;  // what it counts for while it is in work
 
   std::mutex mutex_;
   bool pumping_ = true;  // until the handler has begun

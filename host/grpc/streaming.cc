@@ -57,14 +57,14 @@ class StreamReactor final : public ByteReactor, public Caller {
     } else if (ok) {
       call_->caller_read();
     } else {
-      call_->cancel(IMCTL_CANCELLED, "the client went away");
+      call_->caller_gone();
     }
   }
 
   void OnCancel() override {
     std::lock_guard lock(begin_mutex_);
     cancelled_ = true;
-    if (call_) call_->cancel(IMCTL_CANCELLED, "the client went away");
+    if (call_) call_->caller_gone();
   }
 
   void OnDone() override { delete this; }
@@ -121,7 +121,7 @@ class StreamReactor final : public ByteReactor, public Caller {
     // Answered and held back until the handler has begun, so that reads and writes never race with
     // it.
     if (server_streams_) call->caller_read();
-    if (cancelled) call->cancel(IMCTL_CANCELLED, "the client went away");
+    if (cancelled) call->caller_gone();
     host_.dispatcher().start(*call);
   }
 

@@ -23,7 +23,7 @@ class UnaryReactor final : public grpc::ServerUnaryReactor, public Caller {
   // Else gRPC gives the end of every call to another thread, which costs more than all of our work.
   // OnDone and OnCancel do not block, as the ABI asks of what they call.
   bool InternalInlineable() override { return true; }
-  void OnCancel() override { call_->cancel(IMCTL_CANCELLED, "the client went away"); }
+  void OnCancel() override { call_->caller_gone(); }
   void OnDone() override { delete this; }
 
   void on_message(BufferRef /*message*/, bool /*more*/) override {}

@@ -210,6 +210,23 @@ TEST_F(Calls, AWriterThatNobodyReadsWaitsAtTheWindow) {
   EXPECT_EQ(made.wait().code(), IMCTL_CANCELLED);
 }
 
+TEST_F(Calls, ManyStreamsOfLargeMessagesAreBoundedTogether) {
+  InProcess small{"echo", {"echo.stream_window=1KiB", "echo.streams_memory=64KiB"}};
+  ASSERT_TRUE(small.status.ok()) << small.status.message();
+  std::vector<std::unique_ptr<TestCall>> streams;
+  int refused = 0;
+  for (int i = 0; i < 10; ++i) {
+    streams.push_back(std::make_unique<TestCall>(*small.host, kEcho + "Deaf", "", true));
+    if (streams.back()->write(std::string(20 << 10, 'x')) == true) continue;
+    EXPECT_EQ(streams.back()->wait().code(), IMCTL_RESOURCE_EXHAUSTED);
+    ++refused;
+  }
+  EXPECT_EQ(refused, 7);
+  EXPECT_LE(small.host->find_module("echo")->stream_bytes(), 64u << 10);
+  streams.clear();
+  EXPECT_EQ(small.host->find_module("echo")->stream_bytes(), 0u);
+}
+
 TEST_F(Calls, Chat) {
   TestCall made(host(), kEcho + "Chat", "", true);
   for (int i = 0; i < 100; ++i) {

@@ -1,0 +1,18 @@
+#!/bin/sh
+# The host knows no module by name; a module includes nothing of the host or of another module.
+# Usage: house_rules.sh SOURCE_DIR
+cd "$1" || exit 2
+fail=0
+for manifest in $(find modules -name module.txtpb); do
+  name=$(sed -n 's/^name: *"\(.*\)"/\1/p' "$manifest")
+  if grep -rn --include='*.h' --include='*.cc' --include='*.proto' -e "$name" host sdk/include sdk/proto; then
+    echo "the host or the SDK names the module $name"
+    fail=1
+  fi
+done
+if grep -rnE '#include *[<"](core|cli|grpc|builtin|host)/' --include='*.h' --include='*.cc' modules sdk/include |
+    grep -vE '\.pb\.h"'; then
+  echo "a module or the SDK includes the host"
+  fail=1
+fi
+exit $fail
