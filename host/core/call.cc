@@ -4,6 +4,7 @@
 #include <atomic>
 #include <random>
 
+#include "core/host.h"
 #include "core/instance.h"
 #include "core/method_table.h"
 
@@ -25,6 +26,18 @@ std::string new_call_id() {
   return id;
 }
 
+// What HTTP/2 metadata may hold; gRPC ends the process over anything else.
+bool good_trailer(std::string_view key, std::string_view value) {
+  auto in_key = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
+  };
+  auto in_value = [](char c) { return c >= 0x20 && c <= 0x7e; };
+  bool binary = key.size() > 4 && key.substr(key.size() - 4) == "-bin";
+  return !key.empty() && key.substr(0, 5) != "grpc-" &&
+         std::all_of(key.begin(), key.end(), in_key) &&
+         (binary || std::all_of(value.begin(), value.end(), in_value));
+}
+
 }  // namespace
 
 Call::Call(CallParams params, Caller* caller) : params_(std::move(params)), caller_(caller) {
@@ -43,7 +56,14 @@ void Call::serve(std::shared_ptr<Instance> instance, const Served& served) {
   instance_ = std::move(instance);
   method_ = &served.info;
   entry_ = &served.entry;
-  instance_->track(this, request_bytes_);
+  ref();
+  CallRef hold(this);
+  bool stopping = instance_->track(this, request_bytes_);
+  start_handler();
+  if (stopping) cancel(IMCTL_UNAVAILABLE, "module " + instance_->name() + " is stopping");
+}
+
+void Call::start_handler() {
   if (!method_->blocking) {
     // One more callback of the call: events wait until it returns.
     run_handler();
@@ -53,7 +73,7 @@ void Call::serve(std::shared_ptr<Instance> instance, const Served& served) {
   // What may block must hear of events meanwhile.
   release_events();
   ref();  // the pool's
-  if (!instance_->pool().post(&Call::run_on_pool, this, params_.request.size())) {
+  if (!instance_->pool().post(&Call::run_on_pool, this, params_.request.size(), is_nested())) {
     unref();
     finish(Status(IMCTL_RESOURCE_EXHAUSTED,
                   "module " + instance_->name() +
@@ -64,6 +84,14 @@ void Call::serve(std::shared_ptr<Instance> instance, const Served& served) {
   }
 }
 
+// Does a call of the same module wait for this one, maybe on one of its threads?
+bool Call::is_nested() const {
+  for (const Call* caller = params_.parent; caller != nullptr; caller = caller->params_.parent) {
+    if (caller->instance_ == instance_) return true;
+  }
+  return false;
+}
+
 void Call::run_on_pool(void* user) {
   auto* call = static_cast<Call*>(user);
   if (int32_t code = call->cancelled(); code != 0) {
@@ -71,6 +99,9 @@ void Call::run_on_pool(void* user) {
     call->finish(Status(static_cast<imctl_code>(code), "ended before it began"), BufferRef());
   } else {
     call->run_handler();
+    std::unique_lock lock(call->mutex_);
+    call->handler_running_ = false;
+    call->pump(lock);  // a cancel that came meanwhile is told now
   }
   call->unref();
 }
@@ -83,6 +114,7 @@ void Call::run_handler() {
 void Call::release_events() {
   std::unique_lock lock(mutex_);
   pumping_ = false;
+  handler_running_ = method_ != nullptr && method_->blocking;
   pump(lock);
 }
 
@@ -126,6 +158,8 @@ void Call::leave_parent() {
 }
 
 void Call::watch_deadline(Timer* timer) {
+  std::lock_guard lock(mutex_);
+  if (params_.deadline == 0 || timer_ != nullptr || caller_told_) return;
   ref();
   timer_ = timer;
   deadline_timer_ = timer->at(params_.deadline, [held = std::make_shared<CallRef>(this)] {
@@ -180,8 +214,14 @@ std::string_view Call::metadata(std::string_view key) const {
 }
 
 void Call::add_trailer(std::string_view key, std::string_view value) {
+  if (!good_trailer(key, value)) {
+    instance_->host()->log().warn("module " + instance_->name() + " adds the trailer '" +
+                                  std::string(key) + "', which metadata cannot carry: dropped");
+    return;
+  }
   std::lock_guard lock(mutex_);
-  trailers_.emplace_back(key, value);
+  // Once the caller was told the end, it reads them.
+  if (!caller_told_) trailers_.emplace_back(key, value);
 }
 
 // ---- the caller's end
@@ -344,7 +384,7 @@ bool Call::callee_step(std::unique_lock<std::mutex>& lock) {
     lock.lock();
     return true;
   }
-  if (cancelled() != 0 && !cancel_told_) {
+  if (cancelled() != 0 && !cancel_told_ && !handler_running_) {
     cancel_told_ = true;
     if (events_.on_cancel == nullptr) return true;
     lock.unlock();
@@ -397,8 +437,16 @@ bool Call::caller_step(std::unique_lock<std::mutex>& lock) {
 void Call::finish_caller(std::unique_lock<std::mutex>& lock) {
   caller_told_ = true;
   BufferRef reply = std::move(reply_);
+  Timer* timer = timer_;
+  std::vector<CallRef> children;
+  for (Call* child : children_) {
+    child->ref();
+    children.emplace_back(child);
+  }
   lock.unlock();
-  if (timer_ != nullptr) timer_->cancel(deadline_timer_);
+  if (timer != nullptr) timer->cancel(deadline_timer_);
+  // From now on nobody tells them that the deadline which they share has passed.
+  for (const CallRef& child : children) child->watch_deadline(&instance_->host()->timer());
   leave_parent();
   caller_->on_finish(status_, std::move(reply));
   lock.lock();

@@ -123,6 +123,7 @@ class Call final : public imctl_call {
   // Before one of the two above, if there is a parent: takes a place among its children. A parent
   // that is cancelled already cancels this.
   void join_parent();
+  // Has the timer end it at its deadline, if it has one; for callers that would not.
   void watch_deadline(Timer* timer);
 
   const CallParams& params() const { return params_; }
@@ -141,6 +142,8 @@ class Call final : public imctl_call {
   };
 
   ~Call() = default;
+  void start_handler();
+  bool is_nested() const;
   void run_handler();
   void release_events();
   static void run_on_pool(void* user);
@@ -169,7 +172,8 @@ class Call final : public imctl_call {
   size_t request_bytes_ = 0;  // what it counts for while it is in work
 
   std::mutex mutex_;
-  bool pumping_ = true;  // until the handler has begun
+  bool pumping_ = true;           // until the handler has begun
+  bool handler_running_ = false;  // of a blocking method
   bool bound_ = false;
   bool callee_finished_ = false;
   bool callee_retired_ = false;

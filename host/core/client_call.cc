@@ -24,7 +24,8 @@ ClientCall* ClientCall::start(Instance* from, const imctl_target* target,
   params.target = const_cast<MethodSlot*>(static_cast<const MethodSlot*>(target));
   params.caller_module = from->name();
   params.flags = options.flags;
-  if (options.timeout > 0) {
+  constexpr int64_t kFar = int64_t{100} * 365 * 24 * 3600 * 1'000'000'000;  // as good as none
+  if (options.timeout > 0 && options.timeout < kFar) {
     params.deadline = monotonic_now() + options.timeout;
     params.watch_deadline = true;
   }

@@ -20,6 +20,10 @@ void Dispatcher::start(Call& call) {
   Status status = check_bounds(call);
   if (status.ok()) status = check_dry_run(call, method);
   if (status.ok()) status = check_access(call, method);
+  if (status.ok() && !method.client_streams && !call.params().request) {
+    status =
+        Status(IMCTL_RESOURCE_EXHAUSTED, "there is no memory for the request, or it is over 2 GiB");
+  }
   if (status.ok() && !route->instance->gate().enter()) {
     status = Status(IMCTL_UNAVAILABLE, "module " + route->instance->name() + ", which serves " +
                                            target->name() + ", is stopping: try again soon");
@@ -28,8 +32,7 @@ void Dispatcher::start(Call& call) {
     call.refuse(std::move(status));
     return;
   }
-  if (call.params().watch_deadline && call.params().deadline != 0)
-    call.watch_deadline(&host_->timer());
+  if (call.params().watch_deadline) call.watch_deadline(&host_->timer());
   call.serve(route->instance, *route->served);
 }
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cstdlib>
 #include <filesystem>
 #include <set>
 #include <utility>
@@ -57,6 +58,10 @@ Host::Host() = default;
 
 Host::~Host() {
   if (!stopped_) (void)stop();
+  if (!stuck_) return;
+  // Code of a module still runs and would call what is taken away here. What matters is durable.
+  log_.reset();
+  _exit(EXIT_FAILURE);
 }
 
 Result<std::unique_ptr<Host>> Host::open(const HostOptions& options) {
@@ -113,11 +118,11 @@ Status Host::start(const HostOptions& options) {
     if (status.ok()) status = check_verbs(*modules_.back(), &verbs);
     if (!status.ok()) return status;
   }
+  catalog_digest_ = digest_of(modules_);
   for (const std::shared_ptr<Instance>& instance : modules_) {
     status = activate(instance);
     if (!status.ok()) return status;
   }
-  catalog_digest_ = digest_of(modules_);
   health_.set("", true);
   return {};
 }
@@ -184,19 +189,20 @@ Status Host::stop() {
   health_.set("", false);
   auto until = std::chrono::steady_clock::now() + config_.stop_timeout;
   Status first;
-  while (!modules_.empty()) {
-    std::shared_ptr<Instance> instance = modules_.back();
-    for (const std::string& service : instance->manifest().serves()) health_.set(service, false);
-    // The routes stay: the closed gate answers in better words than a method that nobody serves.
-    Status status = instance->stop(until);
+  // Neither the list nor the routes change: calls may still look at them, and a closed gate answers
+  // in better words than a method that nobody serves.
+  for (size_t i = modules_.size(); i-- > 0;) {
+    Instance& instance = *modules_[i];
+    for (const std::string& service : instance.manifest().serves()) health_.set(service, false);
+    Status status = instance.stop(until);
     if (!status.ok()) {
       log_->error(status.message());
       if (first.ok()) first = status;
     }
-    instance->destroy();
-    modules_.pop_back();
+    instance.destroy();
+    stuck_ = stuck_ || instance.is_stuck();
   }
-  data_lock_.release();
+  if (!stuck_) data_lock_.release();
   return first;
 }
 

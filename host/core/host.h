@@ -42,7 +42,8 @@ class Host {
   static Result<std::unique_ptr<Host>> open(const HostOptions& options);
   Host(const Host&) = delete;
   Host& operator=(const Host&) = delete;
-  ~Host();  // stop()
+  // stop(). Ends the process if a module could not be stopped.
+  ~Host();
 
   // Stops every module, what others need last. Calls may take until host.stop_timeout. Front ends
   // must take no more calls. Once.
@@ -96,6 +97,7 @@ class Host {
   std::vector<std::shared_ptr<Instance>> modules_;
   std::string catalog_digest_;
   bool stopped_ = false;
+  bool stuck_ = false;
 };
 
 }  // namespace imctl::host

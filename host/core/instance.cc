@@ -47,7 +47,7 @@ Instance::Instance(Host* host, ModuleFile file, std::shared_ptr<Descriptors> des
 Instance::~Instance() { destroy(); }
 
 void Instance::destroy() {
-  if (state_ == InstanceState::kFailed && activated_) return;
+  if (stuck_) return;
   pool_.stop();
   if (instance_ != nullptr) module_->destroy(std::exchange(instance_, nullptr));
   code_.reset();
@@ -155,34 +155,48 @@ Status Instance::activate() {
 
 Status Instance::stop(std::chrono::steady_clock::time_point until) {
   gate_.close();
-  if (!activated_) return {};
-  state_ = InstanceState::kStopping;
-  Status quiesced = run("quiesce", [&](imctl_error* error) {
-    return module_->quiesce == nullptr ? IMCTL_OK : module_->quiesce(instance_, error);
-  });
-  cancel_all(true);
-  if (!gate_.wait_empty(until)) {
-    cancel_all(false);
-    if (!gate_.wait_empty(until + kGrace)) {
-      state_ = InstanceState::kFailed;
-      return {IMCTL_DEADLINE_EXCEEDED,
-              "module " + name() + ": " + std::to_string(gate_.inside()) +
-                  " calls did not end after they were cancelled; its code stays loaded"};
-    }
+  Status first;
+  auto step = [&](Status status) {
+    if (first.ok()) first = std::move(status);
+  };
+  if (activated_) {
+    state_ = InstanceState::kStopping;
+    step(run("quiesce", [&](imctl_error* error) {
+      return module_->quiesce == nullptr ? IMCTL_OK : module_->quiesce(instance_, error);
+    }));
+    cancel_all(true);
+    if (!gate_.wait_empty(until)) cancel_all(false);
   }
+  // Work of the pool's and threads of the module's may make calls to their last moment: the gate is
+  // looked at again after each of them has ended.
+  until = std::max(until, std::chrono::steady_clock::now()) + kGrace;
+  if (!gate_.wait_empty(until)) return stuck();
   pool_.stop();
-  Status deactivated = run("deactivate", [&](imctl_error* error) {
-    return module_->deactivate == nullptr ? IMCTL_OK : module_->deactivate(instance_, error);
-  });
+  if (!gate_.wait_empty(until)) return stuck();
+  if (activated_) {
+    step(run("deactivate", [&](imctl_error* error) {
+      return module_->deactivate == nullptr ? IMCTL_OK : module_->deactivate(instance_, error);
+    }));
+    if (!gate_.wait_empty(until)) return stuck();
+  }
   activated_ = false;
-  if (deactivated.ok()) state_ = InstanceState::kStopped;
-  return quiesced.ok() ? deactivated : quiesced;
+  if (first.ok()) state_ = InstanceState::kStopped;
+  return first;
 }
 
-void Instance::track(Call* call, size_t request_bytes) {
+Status Instance::stuck() {
+  stuck_ = true;
+  state_ = InstanceState::kFailed;
+  return {IMCTL_DEADLINE_EXCEEDED,
+          "module " + name() + ": " + std::to_string(gate_.inside()) +
+              " calls did not end after they were cancelled: it cannot be unloaded"};
+}
+
+bool Instance::track(Call* call, size_t request_bytes) {
   host_->add_in_flight(static_cast<int64_t>(request_bytes));
   std::lock_guard lock(calls_mutex_);
   calls_.insert(call);
+  return cancelling_streams_ && (call->method()->client_streams || call->method()->server_streams);
 }
 
 void Instance::untrack(Call* call, size_t request_bytes) {
@@ -198,6 +212,7 @@ void Instance::cancel_all(bool streams_only) {
   std::vector<CallRef> calls;
   {
     std::lock_guard lock(calls_mutex_);
+    cancelling_streams_ = true;
     for (Call* call : calls_) {
       if (streams_only && !call->method()->client_streams && !call->method()->server_streams)
         continue;

@@ -65,17 +65,19 @@ class Instance {
   Status create();
   Status prepare(const std::string& config, const std::string& data_dir, const std::string& domain);
   Status activate();
-  // Closes the gate, cancels streams, waits for calls until `until`, then cancels what is left. An
-  // error if something is still inside `grace` later: then the code must stay mapped.
+  // Closes the gate, cancels streams, waits for calls until `until`, then cancels what is left.
+  // Also after an activate that failed. If something is still inside after all, is_stuck().
   Status stop(std::chrono::steady_clock::time_point until);
+  // Code of it may still run and call the host: neither may be taken away while the process lives.
+  bool is_stuck() const { return stuck_; }
   // Destroys the instance and lets go of its code. Does nothing where stop could not.
   void destroy();
 
   // A handler for each method of each served service; after create.
   const std::vector<Served>& served() const { return served_; }
 
-  // For calls in flight.
-  void track(Call* call, size_t request_bytes);
+  // For calls in flight. True: it came while the streams were being cancelled, so it is to be too.
+  bool track(Call* call, size_t request_bytes);
   void untrack(Call* call, size_t request_bytes);
   size_t stream_bytes() const {
     return static_cast<size_t>(stream_bytes_.load(std::memory_order_relaxed));
@@ -89,6 +91,7 @@ class Instance {
   Status run(const char* step, Step&& function);
   Status find_handlers();
   void cancel_all(bool streams_only);
+  Status stuck();
 
   Host* const host_;
   const ModuleFile file_;
@@ -100,10 +103,12 @@ class Instance {
   std::atomic<InstanceState> state_{InstanceState::kLoaded};
   void* instance_ = nullptr;
   bool activated_ = false;
+  bool stuck_ = false;
   std::vector<Served> served_;
   Gate gate_;
   std::mutex calls_mutex_;
   std::unordered_set<Call*> calls_;
+  bool cancelling_streams_ = false;
   std::atomic<int64_t> stream_bytes_{0};
   Pool pool_;
 };

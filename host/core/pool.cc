@@ -9,36 +9,38 @@ namespace {
 thread_local const Pool* current_pool = nullptr;
 }
 
-bool Pool::post(void (*work)(void* user), void* user, size_t bytes) {
+bool Pool::post(void (*work)(void* user), void* user, size_t bytes, bool nested) {
   std::lock_guard lock(mutex_);
+  Lane& lane = nested ? nested_ : outer_;
   // A piece larger than the whole bound still passes when it is the only one.
-  if (stopped_ || queue_.size() >= limits_.queue ||
-      (queue_bytes_ != 0 && queue_bytes_ + bytes > limits_.queue_bytes)) {
+  if (stopped_ || lane.queue.size() >= limits_.queue ||
+      (lane.bytes != 0 && lane.bytes + bytes > limits_.queue_bytes)) {
     return false;
   }
-  queue_.push_back({work, user, bytes});
-  queue_bytes_ += bytes;
-  if (idle_ < queue_.size() && threads_.size() < limits_.threads) {
-    threads_.emplace_back([this] { work_loop(); });
+  lane.queue.push_back({work, user, bytes});
+  lane.bytes += bytes;
+  if (lane.idle < lane.queue.size() && lane.threads < lane.threads_limit) {
+    ++lane.threads;
+    threads_.emplace_back([this, &lane] { work_loop(lane); });
   }
-  wake_.notify_one();
+  lane.wake.notify_one();
   return true;
 }
 
 bool Pool::on_thread() const { return current_pool == this; }
 
-void Pool::work_loop() {
+void Pool::work_loop(Lane& lane) {
   current_pool = this;
   pthread_setname_np(pthread_self(), name_.substr(0, 15).c_str());
   std::unique_lock lock(mutex_);
   for (;;) {
-    ++idle_;
-    wake_.wait(lock, [this] { return stopped_ || !queue_.empty(); });
-    --idle_;
-    if (queue_.empty()) return;
-    Work work = queue_.front();
-    queue_.pop_front();
-    queue_bytes_ -= work.bytes;
+    ++lane.idle;
+    lane.wake.wait(lock, [&] { return stopped_ || !lane.queue.empty(); });
+    --lane.idle;
+    if (lane.queue.empty()) return;
+    Work work = lane.queue.front();
+    lane.queue.pop_front();
+    lane.bytes -= work.bytes;
     lock.unlock();
     work.run(work.user);
     lock.lock();
@@ -51,7 +53,8 @@ void Pool::stop() {
     std::lock_guard lock(mutex_);
     stopped_ = true;
     threads.swap(threads_);
-    wake_.notify_all();
+    outer_.wake.notify_all();
+    nested_.wake.notify_all();
   }
   for (std::thread& thread : threads) thread.join();
 }

@@ -26,9 +26,14 @@ class Pool {
   Pool& operator=(const Pool&) = delete;
   ~Pool() { stop(); }
 
+  // For each thread, how many more there may be for nested work.
+  static constexpr size_t kNesting = 16;
+
   // Runs work(user) on one of the threads. False if the queue is full or the pool was stopped.
-  // `bytes`: what the work holds on to while it waits.
-  bool post(void (*work)(void* user), void* user, size_t bytes = 0);
+  // `bytes`: what the work holds on to while it waits. `nested`: work that other work of this pool
+  // may be waiting for; it has threads of its own, so that a circle of modules that wait for each
+  // other does not come to a halt.
+  bool post(void (*work)(void* user), void* user, size_t bytes = 0, bool nested = false);
 
   // Is the calling thread one of this pool's?
   bool on_thread() const;
@@ -42,15 +47,21 @@ class Pool {
     void* user;
     size_t bytes;
   };
-  void work_loop();
+  struct Lane {
+    size_t threads_limit;
+    std::deque<Work> queue;
+    size_t bytes = 0;
+    size_t idle = 0;
+    size_t threads = 0;
+    std::condition_variable wake;
+  };
+  void work_loop(Lane& lane);
 
   const std::string name_;
   const Limits limits_;
   std::mutex mutex_;
-  std::condition_variable wake_;
-  std::deque<Work> queue_;
-  size_t queue_bytes_ = 0;
-  size_t idle_ = 0;
+  Lane outer_{limits_.threads, {}, 0, 0, 0, {}};
+  Lane nested_{limits_.threads * kNesting, {}, 0, 0, 0, {}};
   bool stopped_ = false;
   std::vector<std::thread> threads_;
 };

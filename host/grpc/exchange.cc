@@ -1,9 +1,9 @@
 #include "grpc/exchange.h"
 
+#include <grpc/support/time.h>
 #include <grpcpp/support/slice.h>
 
 #include <algorithm>
-#include <chrono>
 #include <memory>
 #include <vector>
 
@@ -17,6 +17,7 @@ constexpr size_t kCopyLimit = 4096;
 // gRPC peers take 8 KiB of metadata in all.
 constexpr size_t kMessageLimit = 4000;
 constexpr size_t kCallIdLimit = 64;
+constexpr int64_t kFarSeconds = int64_t{100} * 365 * 24 * 3600;
 
 std::string_view view(const grpc::string_ref& text) { return {text.data(), text.size()}; }
 
@@ -70,11 +71,12 @@ CallParams call_params(const Host& host, MethodSlot* target,
   // own user's. So whoever is here is an administrator.
   params.principal_kind = IMCTL_PRINCIPAL_ADMIN;
   params.principal = host.config().auth_none ? "auth=none" : "unix-socket";
-  auto deadline = context.deadline();
-  if (deadline != std::chrono::system_clock::time_point::max()) {
-    auto left = std::chrono::duration_cast<std::chrono::nanoseconds>(
-        deadline - std::chrono::system_clock::now());
-    params.deadline = monotonic_now() + left.count();
+  gpr_timespec left =
+      gpr_time_sub(gpr_convert_clock_type(context.raw_deadline(), GPR_CLOCK_REALTIME),
+                   gpr_now(GPR_CLOCK_REALTIME));
+  // Farther off is none, and would not fit.
+  if (left.tv_sec < kFarSeconds) {
+    params.deadline = monotonic_now() + left.tv_sec * 1'000'000'000 + left.tv_nsec;
   }
   for (const auto& [key_ref, value_ref] : context.client_metadata()) {
     std::string_view key = view(key_ref);

@@ -67,7 +67,7 @@ TEST_F(Calls, ContextSaysWhoCalls) {
   EXPECT_EQ(seen.caller_module(), "");
   EXPECT_TRUE(seen.dry_run());
   EXPECT_TRUE(seen.has_deadline());
-  EXPECT_EQ(made.trailers(), (Metadata{{"x-trailer", "seen"}}));
+  EXPECT_EQ(made.trailers(), (Metadata{{"x-trailer", "seen"}, {"x-test", "value"}}));
 }
 
 TEST_F(Calls, NestedCallsInherit) {
@@ -105,6 +105,41 @@ TEST_F(Calls, WaitingOnThePoolForAnother) {
   Result<Payload> reply = call<Payload>(host(), kEcho + "Wait", payload("waited"));
   ASSERT_TRUE(reply.ok()) << reply.status().message();
   EXPECT_EQ(reply->text(), "waited");
+}
+
+TEST_F(Calls, WaitingInACircleDoesNotUseUpThePool) {
+  std::vector<std::unique_ptr<TestCall>> calls;
+  for (int i = 0; i < 4; ++i) {  // two threads, and four calls that each wait for three more
+    calls.push_back(
+        std::make_unique<TestCall>(host(), kEcho + "Wait", payload("deep", 3).SerializeAsString()));
+  }
+  for (auto& made : calls) EXPECT_TRUE(made->wait().ok()) << made->wait().message();
+}
+
+TEST_F(Calls, AStreamOfAModuleToAnother) {
+  TestCall made(host(), kEcho + "Proxy", "", true);
+  for (int i = 0; i < 50; ++i) {
+    std::string sent = payload("line " + std::to_string(i)).SerializeAsString();
+    ASSERT_EQ(made.write(sent), true);
+    EXPECT_EQ(made.read(), sent);
+  }
+  made.writes_done();
+  EXPECT_FALSE(made.read().has_value());
+  EXPECT_TRUE(made.wait().ok()) << made.wait().message();
+}
+
+TEST_F(Calls, AStreamToNobodyEnds) {
+  TestCall made(host(), kEcho + "Proxy", "", true);
+  made.write(payload("nowhere").SerializeAsString());
+  EXPECT_EQ(made.wait().code(), IMCTL_UNIMPLEMENTED);
+}
+
+TEST_F(Calls, TrailersThatMetadataCannotCarryAreDropped) {
+  CallParams params;
+  params.metadata = {{"x-test", "no\nline"}};
+  TestCall made(host(), kEcho + "Context", "", false, std::move(params));
+  ASSERT_TRUE(made.wait().ok());
+  EXPECT_EQ(made.trailers(), (Metadata{{"x-trailer", "seen"}}));
 }
 
 TEST_F(Calls, AccessIsTheStrictestByDefault) {

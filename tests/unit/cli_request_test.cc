@@ -127,7 +127,7 @@ TEST_F(RequestTest, StreamsOfDocumentsAndLines) {
 TEST_F(RequestTest, YamlErrorsCountLinesInTheFile) {
   Result<std::string> json = yaml_to_json("a: [1\n", type("Note"), 10);
   ASSERT_FALSE(json.ok());
-  EXPECT_EQ(json.status().message().find("1"), 0U) << json.status().message();
+  EXPECT_EQ(json.status().message().find('1'), 0U) << json.status().message();
 }
 
 }  // namespace

@@ -79,7 +79,10 @@ void Writer::loop() {
 void Writer::write(Jobs jobs) {
   Status status = commit(jobs);
   if (!status.ok() && status.code() == IMCTL_RESOURCE_EXHAUSTED) store_->shrink_log();
-  if (status.ok() || jobs.size() == 1) {
+  // Whatever is wrong with the file or its owner is wrong for each of them.
+  bool all_alike = status.code() == IMCTL_UNAVAILABLE || status.code() == IMCTL_DATA_LOSS ||
+                   status.code() == IMCTL_FAILED_PRECONDITION;
+  if (status.ok() || all_alike || jobs.size() == 1) {
     for (auto& job : jobs) after(std::move(job), status);
     return;
   }

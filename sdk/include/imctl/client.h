@@ -159,18 +159,21 @@ class ClientStream {
   ~ClientStream() {
     if (state_ == nullptr) return;
     state_->host.client().cancel(state_->call);
-    state_->host.client().release(state_->call);
     state_->drop();
   }
 
+  // Nothing at the end, however it came.
   auto read() {
     struct Awaiter {
       State* state;
       bool await_ready() const noexcept { return false; }
-      void await_suspend(std::coroutine_handle<> handle) const {
+      bool await_suspend(std::coroutine_handle<> handle) const {
+        // Nothing of this frame may be touched once read is called, but the state is held.
         State* s = state;
-        s->reader = handle;
+        if (!s->wait(&State::reader, handle)) return false;
         s->host.client().read(s->call);
+        s->drop();
+        return true;
       }
       std::optional<Reply> await_resume() const {
         Buffer bytes = std::move(state->message);
@@ -182,19 +185,24 @@ class ClientStream {
     return Awaiter{state_};
   }
 
+  // False when the call is over.
   auto write(const Request& request) {
     struct Awaiter {
       State* state;
-      imctl_buffer* message;
-      bool await_ready() const noexcept { return message == nullptr; }
-      void await_suspend(std::coroutine_handle<> handle) const {
+      Buffer message;
+      bool await_ready() const noexcept { return !message; }
+      bool await_suspend(std::coroutine_handle<> handle) {
         State* s = state;
-        s->writer = handle;
-        s->host.client().write(s->call, message);
+        s->accepted = false;
+        if (!s->wait(&State::writer, handle)) return false;
+        s->host.client().write(s->call, message.give());
+        s->drop();
+        return true;
       }
-      bool await_resume() const { return message != nullptr && state->accepted; }
+      bool await_resume() const { return state->accepted; }
     };
-    return Awaiter{state_, Codec<Request>::serialize(state_->host, request).give()};
+    state_->accepted = false;
+    return Awaiter{state_, Codec<Request>::serialize(state_->host, request)};
   }
 
   void writes_done() { state_->host.client().writes_done(state_->call); }
@@ -206,9 +214,10 @@ class ClientStream {
       State* state;
       bool await_ready() const noexcept { return false; }
       bool await_suspend(std::coroutine_handle<> handle) const {
-        state->finisher = handle;
-        // Whoever comes second goes on: this, or on_finish.
-        return !state->meet.exchange(true, std::memory_order_acq_rel);
+        State* s = state;
+        if (!s->wait(&State::finisher, handle)) return false;
+        s->drop();
+        return true;
       }
       void await_resume() const noexcept {}
     };
@@ -218,43 +227,69 @@ class ClientStream {
   }
 
  private:
+  // Owned by the stream object, by the host's events until on_finish, and by whoever is about to
+  // wait.
   struct State {
     explicit State(const Host& h) : host(h) {}
+    ~State() { host.client().release(call); }
+
+    // Has `handle` wait for its event, and holds the state for the caller; false if the call is
+    // over.
+    bool wait(std::coroutine_handle<> State::*who, std::coroutine_handle<> handle) {
+      std::lock_guard lock(mutex);
+      if (finished) return false;
+      this->*who = handle;
+      owners.fetch_add(1, std::memory_order_relaxed);
+      return true;
+    }
+    std::coroutine_handle<> take(std::coroutine_handle<> State::*who) {
+      std::lock_guard lock(mutex);
+      return std::exchange(this->*who, nullptr);
+    }
+    void drop() {
+      if (owners.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+    }
+
     static const imctl_client_events& events() {
       static constexpr imctl_client_events kEvents = {
           sizeof(imctl_client_events), 0,
           [](void* user, imctl_buffer* message) {
             auto* s = static_cast<State*>(user);
             s->message = s->host.adopt(message);
-            std::exchange(s->reader, nullptr).resume();
+            if (auto waiting = s->take(&State::reader)) waiting.resume();
           },
           [](void* user, int32_t accepted) {
             auto* s = static_cast<State*>(user);
             s->accepted = accepted != 0;
-            std::exchange(s->writer, nullptr).resume();
+            if (auto waiting = s->take(&State::writer)) waiting.resume();
           },
           [](void* user, const imctl_status* status, imctl_buffer* reply) {
             auto* s = static_cast<State*>(user);
             s->status = Status(status);
             s->reply = s->host.adopt(reply);
-            if (s->meet.exchange(true, std::memory_order_acq_rel)) s->finisher.resume();
+            {
+              std::lock_guard lock(s->mutex);
+              s->finished = true;
+            }
+            // Reads and writes that the end overtook are answered by it.
+            for (auto who : {&State::reader, &State::writer, &State::finisher}) {
+              if (auto waiting = s->take(who)) waiting.resume();
+            }
             s->drop();
           }};
       return kEvents;
     }
-    void drop() {
-      if (owners.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
-    }
 
     Host host;
     imctl_client_call* call = nullptr;
+    std::mutex mutex;
+    bool finished = false;
     std::coroutine_handle<> reader, writer, finisher;
     Buffer message;
     bool accepted = false;
     Status status;
     Buffer reply;
-    std::atomic<bool> meet{false};
-    std::atomic<int> owners{2};  // the stream object, the host's events
+    std::atomic<int> owners{2};
   };
 
   State* state_;

@@ -269,8 +269,9 @@ typedef struct imctl_call_table {
   uint32_t struct_size;
   uint32_t flags; /* 0 */
 
-  /* Names who hears of the call's events; at most once, from the handler before it returns. If the
-   * call is cancelled already, on_cancel comes after the handler's return. */
+  /* Names who hears of the call's events; at most once, from the handler before it returns. The
+   * events come after the handler has returned; of a `blocking` method, all but on_cancel may come
+   * while it runs. */
   void (*bind)(imctl_call* call, const imctl_call_events* events, void* user);
 
   /* Streams are pulled: asks for one message. One at a time. [any] */
@@ -287,7 +288,8 @@ typedef struct imctl_call_table {
    */
   imctl_str (*metadata)(imctl_call* call, imctl_str key);
 
-  /* Adds to the reply's trailing metadata. Before finish. [any] */
+  /* Adds to the reply's trailing metadata. Before finish. Keys are of a-z, 0-9, '-', '_' and '.',
+   * values printable ASCII unless the key ends in -bin; others are dropped. [any] */
   void (*add_trailer)(imctl_call* call, imctl_str key, imctl_str value);
 } imctl_call_table;
 

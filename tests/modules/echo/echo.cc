@@ -26,7 +26,8 @@ class EchoModule : public imctl::Module {
   explicit EchoModule(const imctl::Host& handle)
       : Module(handle),
         nest_(handle, "/imctl.test.echo.v1.Echo/Nest"),
-        unary_(handle, "/imctl.test.echo.v1.Echo/Unary") {
+        unary_(handle, "/imctl.test.echo.v1.Echo/Unary"),
+        wait_(handle, "/imctl.test.echo.v1.Echo/Wait") {
     serve("/imctl.test.echo.v1.Echo/Unary", &EchoModule::unary);
     serve("/imctl.test.echo.v1.Echo/Later", &EchoModule::later);
     serve("/imctl.test.echo.v1.Echo/Blocking", &EchoModule::unary);
@@ -40,6 +41,7 @@ class EchoModule : public imctl::Module {
     serve("/imctl.test.echo.v1.Echo/Chat", &EchoModule::chat);
     serve("/imctl.test.echo.v1.Echo/Nest", &EchoModule::nest);
     serve("/imctl.test.echo.v1.Echo/AsItself", &EchoModule::as_itself);
+    serve("/imctl.test.echo.v1.Echo/Proxy", &EchoModule::proxy);
     serve("/imctl.test.echo.v1.Echo/Wait", &EchoModule::wait);
     serve("/imctl.test.echo.v1.Echo/GetStats", &EchoModule::get_stats);
   }
@@ -78,6 +80,8 @@ class EchoModule : public imctl::Module {
   }
   Result<Seen> context(const Payload&, const Context& context) {
     context.add_trailer("x-trailer", "seen");
+    context.add_trailer("X-Upper", "dropped");
+    context.add_trailer("x-test", context.metadata("x-test"));
     return see(context);
   }
 
@@ -147,7 +151,30 @@ class EchoModule : public imctl::Module {
   }
 
   Result<Payload> wait(const Payload& request, const Context& context) {
-    return unary_.wait(request, {.parent = &context});
+    if (request.count() == 0) return unary_.wait(request, {.parent = &context});
+    Payload next = request;
+    next.set_count(request.count() - 1);
+    return wait_.wait(next, {.parent = &context});
+  }
+
+  Task<Status> proxy(Stream<Payload, Payload>& stream) {
+    std::optional<Payload> message = co_await stream.read();
+    bool nowhere = message && message->text() == "nowhere";
+    imctl::Method<Payload, Payload> target(
+        host(), nowhere ? "/no.such.Service/Method" : "/imctl.test.echo.v1.Echo/Chat");
+    imctl::ClientStream<Payload, Payload> chat(target, {.parent = &stream.context()});
+    for (; message; message = co_await stream.read()) {
+      if (!co_await chat.write(*message)) break;
+      std::optional<Payload> answer = co_await chat.read();
+      if (!answer || !co_await stream.write(*answer)) break;
+    }
+    chat.writes_done();
+    imctl::Result<imctl::Buffer> end = co_await chat.finish();
+    // Over is over, however often one asks.
+    if (co_await chat.read() || co_await chat.write(Payload())) {
+      co_return Status(IMCTL_INTERNAL, "a call goes on after its end");
+    }
+    co_return end.status();
   }
 
   Result<Stats> get_stats(const Payload&, const Context&) {
@@ -160,6 +187,7 @@ class EchoModule : public imctl::Module {
 
   imctl::Method<Payload, Seen> nest_;
   imctl::Method<Payload, Payload> unary_;
+  imctl::Method<Payload, Payload> wait_;
   std::atomic<uint64_t> cancelled_{0}, written_{0}, read_{0};
   std::mutex mutex_;
   std::vector<std::thread> threads_;
