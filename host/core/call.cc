@@ -86,8 +86,8 @@ void Call::start_handler() {
 
 // Does a call of the same module wait for this one, maybe on one of its threads?
 bool Call::is_nested() const {
-  for (const Call* caller = params_.parent; caller != nullptr; caller = caller->params_.parent) {
-    if (caller->instance_ == instance_) return true;
+  for (const Lineage* at = params_.lineage.get(); at != nullptr; at = at->above.get()) {
+    if (at->instance == instance_.get()) return true;
   }
   return false;
 }

@@ -67,6 +67,13 @@ class CallRef {
   Call* call_ = nullptr;
 };
 
+// The modules that serve the calls on whose behalf a call is made. By value: those calls may be
+// gone.
+struct Lineage {
+  const Instance* instance;
+  std::shared_ptr<const Lineage> above;
+};
+
 // What a call is started with.
 struct CallParams {
   MethodSlot* target = nullptr;
@@ -79,6 +86,7 @@ struct CallParams {
   uint32_t flags = 0;
   uint32_t depth = 0;
   Call* parent = nullptr;  // its cancel is this one's too; borrowed
+  std::shared_ptr<const Lineage> lineage;
   Metadata metadata;
   BufferRef request;
 };
@@ -129,6 +137,10 @@ class Call final : public imctl_call {
   const CallParams& params() const { return params_; }
   imctl_context& context() { return context_; }
   const MethodInfo* method() const { return method_; }
+  // For calls made on behalf of this one, while it is served.
+  std::shared_ptr<const Lineage> lineage() const {
+    return std::make_shared<const Lineage>(Lineage{instance_.get(), params_.lineage});
+  }
 
  private:
   // One direction of a stream: one writer, one reader, a window of bytes between them.

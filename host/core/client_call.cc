@@ -33,6 +33,7 @@ ClientCall* ClientCall::start(Instance* from, const imctl_target* target,
     Call* parent = Call::from(options.parent);
     const CallParams& inherited = parent->params();
     params.parent = parent;
+    params.lineage = parent->lineage();
     params.principal_kind = inherited.principal_kind;
     params.principal = inherited.principal;
     params.call_id = inherited.call_id;
