@@ -38,8 +38,9 @@ class Log {
 
  private:
   const imctl_log_level level_;
-  std::shared_ptr<spdlog::details::thread_pool> writer_;
+  // In this order: the writer's thread is joined before what it writes with goes.
   std::shared_ptr<spdlog::logger> logger_;
+  std::shared_ptr<spdlog::details::thread_pool> writer_;
 };
 
 }  // namespace imctl::host
