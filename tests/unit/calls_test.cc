@@ -109,6 +109,7 @@ TEST_F(Calls, WaitingOnThePoolForAnother) {
 
 TEST_F(Calls, WaitingInACircleDoesNotUseUpThePool) {
   std::vector<std::unique_ptr<TestCall>> calls;
+  calls.reserve(4);
   for (int i = 0; i < 4; ++i) {  // two threads, and four calls that each wait for three more
     calls.push_back(
         std::make_unique<TestCall>(host(), kEcho + "Wait", payload("deep", 3).SerializeAsString()));
@@ -249,6 +250,7 @@ TEST_F(Calls, ManyStreamsOfLargeMessagesAreBoundedTogether) {
   InProcess small{"echo", {"echo.stream_window=1KiB", "echo.streams_memory=64KiB"}};
   ASSERT_TRUE(small.status.ok()) << small.status.message();
   std::vector<std::unique_ptr<TestCall>> streams;
+  streams.reserve(10);
   int refused = 0;
   for (int i = 0; i < 10; ++i) {
     streams.push_back(std::make_unique<TestCall>(*small.host, kEcho + "Deaf", "", true));
