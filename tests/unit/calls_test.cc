@@ -311,6 +311,19 @@ TEST_F(Calls, StopEndsStreamsAndWaitsForCalls) {
             IMCTL_UNAVAILABLE);
 }
 
+// Its code cannot be unloaded and may not be left running over a host that is gone.
+TEST(CallsDeathTest, AModuleThatNeverFinishesEndsTheProcess) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        InProcess stuck("echo", {"host.stop_timeout=0s"});
+        TestCall made(*stuck.host, kEcho + "Keep", "");
+        made.cancel();
+        stuck.host.reset();
+      },
+      ::testing::ExitedWithCode(EXIT_FAILURE), "1 calls did not end");
+}
+
 // Many threads, every kind of call, cancelled at random.
 TEST_F(Calls, Storm) {
   std::vector<std::thread> threads;

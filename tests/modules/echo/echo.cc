@@ -34,6 +34,7 @@ class EchoModule : public imctl::Module {
     serve("/imctl.test.echo.v1.Echo/Context", &EchoModule::context);
     serve("/imctl.test.echo.v1.Echo/Hang", &EchoModule::hang);
     serve("/imctl.test.echo.v1.Echo/Throw", &EchoModule::fail);
+    serve("/imctl.test.echo.v1.Echo/Keep", &EchoModule::keep);
     serve("/imctl.test.echo.v1.Echo/Drop", &EchoModule::drop);
     serve("/imctl.test.echo.v1.Echo/Source", &EchoModule::source);
     serve("/imctl.test.echo.v1.Echo/Sink", &EchoModule::sink);
@@ -99,6 +100,10 @@ class EchoModule : public imctl::Module {
     throw std::runtime_error(request.text());
   }
   void drop(const Payload&, const Context&, Responder<Payload>) {}
+  void keep(const Payload&, const Context&, Responder<Payload> responder) {
+    std::lock_guard lock(mutex_);
+    kept_.push_back(std::move(responder));
+  }
 
   Task<Status> source(const Payload& request, Writer<Payload>& writer) {
     Payload message;
@@ -191,6 +196,7 @@ class EchoModule : public imctl::Module {
   std::atomic<uint64_t> cancelled_{0}, written_{0}, read_{0};
   std::mutex mutex_;
   std::vector<std::thread> threads_;
+  std::vector<Responder<Payload>> kept_;
 };
 
 }  // namespace
