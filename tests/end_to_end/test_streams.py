@@ -75,6 +75,12 @@ class StreamsTest(unittest.TestCase):
                 last, since = now, time.monotonic()
         return last
 
+    def becomes(self, value, expected):
+        deadline = time.monotonic() + 60
+        while (now := value()) != expected:
+            self.assertLess(time.monotonic(), deadline, f"it is {now}, not {expected}")
+            time.sleep(0.01)
+
     def undisturbed(self):
         unary = self.method("unary_unary", "Unary", channel=self.host.channel())
         for i in range(200):
@@ -92,8 +98,7 @@ class StreamsTest(unittest.TestCase):
         self.undisturbed()
         for call in calls:
             call.cancel()
-        self.settles(lambda: self.stats().cancelled)
-        self.assertEqual(self.stats().cancelled, STREAMS)
+        self.becomes(lambda: self.stats().cancelled, STREAMS)
 
     def test_a_client_that_never_stops_writing(self):
         before = self.resident()
@@ -115,8 +120,14 @@ class StreamsTest(unittest.TestCase):
         stopped.set()
         for call in calls:
             call.cancel()
-        self.settles(lambda: self.stats().cancelled)
-        self.assertEqual(self.stats().cancelled, STREAMS)
+        self.becomes(lambda: self.stats().cancelled, STREAMS)
+
+    def test_a_deadline_ends_the_call_and_is_told_to_the_handler(self):
+        hang = self.method("unary_unary", "Hang")
+        with self.assertRaises(grpc.RpcError) as caught:
+            hang(echo.Payload(), timeout=0.2)
+        self.assertEqual(caught.exception.code(), grpc.StatusCode.DEADLINE_EXCEEDED)
+        self.becomes(lambda: self.stats().cancelled, 1)
 
     def test_a_reader_gets_all_in_order(self):
         source = self.method("unary_stream", "Source")
