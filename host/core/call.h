@@ -135,7 +135,6 @@ class Call final : public imctl_call {
   void watch_deadline(Timer* timer);
 
   const CallParams& params() const { return params_; }
-  imctl_context& context() { return context_; }
   const MethodInfo* method() const { return method_; }
   // For calls made on behalf of this one, while it is served.
   std::shared_ptr<const Lineage> lineage() const {

@@ -22,7 +22,6 @@
 #ifndef IMCTL_SERVICE_H
 #define IMCTL_SERVICE_H
 
-#include <deque>
 #include <exception>
 #include <memory>
 #include <string>

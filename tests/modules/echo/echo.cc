@@ -27,7 +27,8 @@ class EchoModule : public imctl::Module {
       : Module(handle),
         nest_(handle, "/imctl.test.echo.v1.Echo/Nest"),
         unary_(handle, "/imctl.test.echo.v1.Echo/Unary"),
-        wait_(handle, "/imctl.test.echo.v1.Echo/Wait") {
+        wait_(handle, "/imctl.test.echo.v1.Echo/Wait"),
+        hang_(handle, "/imctl.test.echo.v1.Echo/Hang") {
     serve("/imctl.test.echo.v1.Echo/Unary", &EchoModule::unary);
     serve("/imctl.test.echo.v1.Echo/Later", &EchoModule::later);
     serve("/imctl.test.echo.v1.Echo/Blocking", &EchoModule::unary);
@@ -156,6 +157,7 @@ class EchoModule : public imctl::Module {
   }
 
   Result<Payload> wait(const Payload& request, const Context& context) {
+    if (request.text() == "hang") return hang_.wait(request, {.parent = &context});
     if (request.count() == 0) return unary_.wait(request, {.parent = &context});
     Payload next = request;
     next.set_count(request.count() - 1);
@@ -193,6 +195,7 @@ class EchoModule : public imctl::Module {
   imctl::Method<Payload, Seen> nest_;
   imctl::Method<Payload, Payload> unary_;
   imctl::Method<Payload, Payload> wait_;
+  imctl::Method<Payload, Payload> hang_;
   std::atomic<uint64_t> cancelled_{0}, written_{0}, read_{0};
   std::mutex mutex_;
   std::vector<std::thread> threads_;
