@@ -2,9 +2,9 @@
 #include <string>
 
 #include "builtin/builtin.h"
+#include "builtin/module_messages.h"
 #include "builtin/reflection.h"
 #include "core/host.h"
-#include "core/host_tables.h"
 #include "grpc/health/v1/health.pb.h"
 #include "grpc/reflection/v1/reflection.pb.h"
 #include "grpc/reflection/v1alpha/reflection.pb.h"
@@ -26,6 +26,11 @@ class HostModule : public Module {
       : Module(handle),
         host_(*const_cast<host::Host*>(handle.table<host::Host>(kBuiltinTable.data()))) {
     serve("/imctl.host.v1.Modules/List", &HostModule::list_modules);
+    serve("/imctl.host.v1.Modules/Enable", &HostModule::enable_modules);
+    serve("/imctl.host.v1.Modules/Disable", &HostModule::disable_module);
+    serve("/imctl.host.v1.Modules/Reload", &HostModule::reload_module);
+    serve("/imctl.host.v1.Modules/Upgrade", &HostModule::upgrade_module);
+    serve("/imctl.host.v1.Modules/Rollback", &HostModule::rollback_module);
     serve("/imctl.host.v1.Catalog/Get", &HostModule::get_catalog);
     serve("/imctl.host.v1.Metrics/List", &HostModule::list_metrics);
     serve("/grpc.health.v1.Health/Check", &HostModule::check_health);
@@ -37,28 +42,42 @@ class HostModule : public Module {
 
  private:
   Result<v1::ListModulesResponse> list_modules(const v1::ListModulesRequest&, const Context&) {
-    v1::ListModulesResponse reply;
-    for (const std::shared_ptr<Instance>& instance : host_.modules()) {
-      v1::ModuleInfo* info = reply.add_modules();
-      const Manifest& manifest = instance->manifest();
-      info->set_name(manifest.name());
-      info->set_version(manifest.version());
-      info->set_description(manifest.description());
-      info->set_state(to_string(instance->state()));
-      info->set_file(instance->file().path);
-      for (const std::string& service : manifest.serves()) info->add_services(service);
-    }
-    return reply;
+    return host::list_modules(host_);
+  }
+  Result<v1::ChangeModulesResponse> enable_modules(const v1::EnableModulesRequest& request,
+                                                   const Context& context) {
+    return change_modules(host_.module_admin().enable(
+        {request.names().begin(), request.names().end()}, author(context)));
+  }
+  Result<v1::ChangeModulesResponse> disable_module(const v1::DisableModuleRequest& request,
+                                                   const Context& context) {
+    return change_modules(
+        host_.module_admin().disable(request.name(), request.cascade(), author(context)));
+  }
+  Result<v1::ChangeModulesResponse> reload_module(const v1::ReloadModuleRequest& request,
+                                                  const Context& context) {
+    return change_modules(host_.module_admin().reload(request.name(), author(context)));
+  }
+  Result<v1::ChangeModulesResponse> upgrade_module(const v1::UpgradeModuleRequest& request,
+                                                   const Context& context) {
+    return change_modules(host_.module_admin().upgrade(request.name(), request.content(),
+                                                       request.signature(), author(context)));
+  }
+  Result<v1::ChangeModulesResponse> rollback_module(const v1::RollbackModuleRequest& request,
+                                                    const Context& context) {
+    return change_modules(host_.module_admin().rollback(request.name(), author(context)));
+  }
+  static Author author(const Context& context) {
+    return {std::string(context.principal()), context.dry_run()};
   }
 
   Result<v1::GetCatalogResponse> get_catalog(const v1::GetCatalogRequest& request, const Context&) {
+    std::shared_ptr<const host::Modules::View> view = host_.modules().view();
     v1::GetCatalogResponse reply;
-    reply.set_digest(host_.catalog_digest());
+    reply.set_digest(view->digest);
     reply.set_version(IMCTL_VERSION);
-    if (request.known_digest() == host_.catalog_digest()) return reply;
-    for (const std::shared_ptr<Instance>& instance : host_.modules()) {
-      reply.add_manifests(instance->file().manifest_bytes);
-    }
+    if (request.known_digest() == view->digest) return reply;
+    for (const std::string& manifest : view->manifests) reply.add_manifests(manifest);
     return reply;
   }
 

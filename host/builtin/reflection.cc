@@ -20,9 +20,10 @@ std::string bytes_of(const FileDescriptor& file) {
 // before?
 bool clashes(const Host& host, const Instance& owner, const FileDescriptor& file) {
   std::string own = bytes_of(file);
-  for (const std::shared_ptr<Instance>& other : host.modules()) {
+  for (const std::shared_ptr<Instance>& other : host.modules().view()->modules) {
     if (other.get() == &owner) return false;  // the first keeps the plain path
-    const FileDescriptor* same = other->descriptors().pool().FindFileByName(file.name());
+    const FileDescriptor* same =
+        other->description().descriptors->pool().FindFileByName(file.name());
     if (same != nullptr && bytes_of(*same) != own) return true;
   }
   return false;
@@ -56,7 +57,7 @@ std::vector<std::string> with_imports(const Host& host, const Instance& owner,
 
 // The service that a symbol is or is in, if any: its module's files are the ones that count.
 bool serves(const Instance& instance, const std::string& symbol) {
-  for (const std::string& service : instance.manifest().serves()) {
+  for (const std::string& service : manifest_of(instance).serves()) {
     if (symbol == service || symbol.rfind(service + ".", 0) == 0) return true;
   }
   return false;
@@ -66,17 +67,17 @@ bool serves(const Instance& instance, const std::string& symbol) {
 
 std::vector<std::string> Reflection::services() const {
   std::set<std::string> names;
-  for (const std::shared_ptr<Instance>& instance : host_.modules()) {
-    names.insert(instance->manifest().serves().begin(), instance->manifest().serves().end());
+  for (const std::shared_ptr<Instance>& instance : host_.modules().view()->modules) {
+    names.insert(manifest_of(*instance).serves().begin(), manifest_of(*instance).serves().end());
   }
   return {names.begin(), names.end()};
 }
 
 std::optional<std::vector<std::string>> Reflection::file_by_name(const std::string& name) const {
-  for (const std::shared_ptr<Instance>& instance : host_.modules()) {
+  for (const std::shared_ptr<Instance>& instance : host_.modules().view()->modules) {
     std::string prefix = instance->name() + "/";
     bool prefixed = name.rfind(prefix, 0) == 0;
-    const google::protobuf::DescriptorPool& pool = instance->descriptors().pool();
+    const google::protobuf::DescriptorPool& pool = instance->description().descriptors->pool();
     const FileDescriptor* file = pool.FindFileByName(name);
     if (file == nullptr && prefixed) file = pool.FindFileByName(name.substr(prefix.size()));
     if (file != nullptr && shown_name(host_, *instance, *file) == name) {
@@ -89,9 +90,10 @@ std::optional<std::vector<std::string>> Reflection::file_by_name(const std::stri
 std::optional<std::vector<std::string>> Reflection::file_of_symbol(
     const std::string& symbol) const {
   for (bool served : {true, false}) {
-    for (const std::shared_ptr<Instance>& instance : host_.modules()) {
+    for (const std::shared_ptr<Instance>& instance : host_.modules().view()->modules) {
       if (serves(*instance, symbol) != served) continue;
-      const FileDescriptor* file = instance->descriptors().pool().FindFileContainingSymbol(symbol);
+      const FileDescriptor* file =
+          instance->description().descriptors->pool().FindFileContainingSymbol(symbol);
       if (file != nullptr) return with_imports(host_, *instance, *file);
     }
   }
@@ -100,8 +102,8 @@ std::optional<std::vector<std::string>> Reflection::file_of_symbol(
 
 std::optional<std::vector<std::string>> Reflection::file_of_extension(const std::string& type,
                                                                       int number) const {
-  for (const std::shared_ptr<Instance>& instance : host_.modules()) {
-    const google::protobuf::DescriptorPool& pool = instance->descriptors().pool();
+  for (const std::shared_ptr<Instance>& instance : host_.modules().view()->modules) {
+    const google::protobuf::DescriptorPool& pool = instance->description().descriptors->pool();
     const google::protobuf::Descriptor* message = pool.FindMessageTypeByName(type);
     const auto* extension =
         message == nullptr ? nullptr : pool.FindExtensionByNumber(message, number);
@@ -112,8 +114,8 @@ std::optional<std::vector<std::string>> Reflection::file_of_extension(const std:
 
 std::optional<std::vector<int>> Reflection::extension_numbers(const std::string& type) const {
   std::optional<std::set<int>> numbers;
-  for (const std::shared_ptr<Instance>& instance : host_.modules()) {
-    const google::protobuf::DescriptorPool& pool = instance->descriptors().pool();
+  for (const std::shared_ptr<Instance>& instance : host_.modules().view()->modules) {
+    const google::protobuf::DescriptorPool& pool = instance->description().descriptors->pool();
     const google::protobuf::Descriptor* message = pool.FindMessageTypeByName(type);
     if (message == nullptr) continue;
     if (!numbers) numbers.emplace();

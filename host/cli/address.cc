@@ -66,12 +66,13 @@ std::string config_file(const std::string& named) {
   if (!named.empty()) return named;
   std::string from_env = env("IMCTL_CONFIG");
   if (!from_env.empty()) return from_env;
-  for (const std::string& path : {xdg("XDG_CONFIG_HOME", "/.config") + "/imctl/imctl.conf",
-                                  std::string("/etc/imctl/imctl.conf")}) {
+  for (const std::string& path : {new_config_file(), std::string("/etc/imctl/imctl.conf")}) {
     if (readable(path)) return path;
   }
   return {};
 }
+
+std::string new_config_file() { return xdg("XDG_CONFIG_HOME", "/.config") + "/imctl/imctl.conf"; }
 
 Result<std::string> normal_address(const std::string& text) {
   if (text.starts_with("unix:")) return text;

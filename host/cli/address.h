@@ -11,6 +11,8 @@ namespace imctl::host::cli {
 // The config file in force: `named` (--config), else $IMCTL_CONFIG, else the first that exists of
 // $XDG_CONFIG_HOME/imctl/imctl.conf and /etc/imctl/imctl.conf, else empty.
 std::string config_file(const std::string& named);
+// Where one is made if there is none.
+std::string new_config_file();
 
 // What gRPC calls an address written by people: "unix:PATH", "/PATH", "HOST:PORT", ":PORT", "PORT".
 Result<std::string> normal_address(const std::string& text);

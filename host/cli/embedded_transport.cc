@@ -6,7 +6,8 @@
 #include <thread>
 #include <utility>
 
-#include "core/timer.h"
+#include "road/call.h"
+#include "road/timer.h"
 
 namespace imctl::host::cli {
 namespace {

@@ -11,6 +11,7 @@ namespace imctl::host::cli {
 HostOptions host_options(const Flags& flags) {
   HostOptions options;
   options.config_file = config_file(flags.config);
+  options.new_config_file = new_config_file();
   options.set = flags.set;
   for (char** entry = ::environ; entry != nullptr && *entry != nullptr; ++entry) {
     std::string text = *entry;

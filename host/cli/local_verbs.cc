@@ -31,6 +31,36 @@ const std::vector<LocalVerb>& local_verbs() {
        "that it\n"
        "needs. None of its code runs. `-o json` gives the same for scripts.",
        false, inspect_module},
+      {"module keygen", "FILE", "Makes a pair of keys to sign modules with",
+       "Writes a new secret key to FILE, which only you may read, and the public one to FILE.pub. "
+       "Neither\n"
+       "may be there already. Prints the line for the settings of hosts that are to trust it; "
+       "`-o name`\n"
+       "prints the public key alone.",
+       false, make_module_key},
+      {"module sign", "--key FILE FILE.so...", "Signs a module's file",
+       "Writes FILE.so.sig beside each module, an Ed25519 signature over the whole file. A host "
+       "whose\n"
+       "settings have `module_signatures = require` loads only modules that are signed by one of "
+       "its\n"
+       "module_keys.\n"
+       "\n"
+       "  --key FILE   the secret key that `imctl module keygen` made; /dev/stdin to read it from "
+       "a "
+       "pipe",
+       false, sign_module},
+      {"module verify", "FILE.so... [--key KEY]...", "Checks the signature of a module's file",
+       "Says for each file whether it is what was signed, and by which key: good, unsigned, "
+       "malformed,\n"
+       "unknown-key or bad. Only if all are good is the exit code 0. Also says if a host of this "
+       "user\n"
+       "would refuse a file because others may change it.\n"
+       "\n"
+       "  --key KEY    a public key, or the file of one; may be repeated. Default: "
+       "host.module_keys "
+       "of the\n"
+       "               config file and the environment",
+       false, verify_module},
       {"version", "", "Shows the program's version", "The same as --version.", false, show_version},
   };
   return kVerbs;

@@ -42,6 +42,9 @@ std::vector<std::string> local_nouns();
 // The verbs themselves, a file each.
 Status serve(LocalCall& call);
 Status inspect_module(LocalCall& call);
+Status make_module_key(LocalCall& call);
+Status sign_module(LocalCall& call);
+Status verify_module(LocalCall& call);
 
 }  // namespace imctl::host::cli
 

@@ -204,7 +204,7 @@ Status inspect_module(LocalCall& call) {
   if (!descriptors.ok()) {
     return {descriptors.status().code(), file->path + ": " + descriptors.status().message()};
   }
-  Tree tree = module_tree(*file, **descriptors, check_loadable(*file));
+  Tree tree = module_tree(*file, **descriptors, check_manifest(*file));
   switch (call.flags.output) {
     case Format::kJson: call.out << to_json(tree, true) << '\n'; break;
     case Format::kJsonLines: call.out << to_json(tree, false) << '\n'; break;

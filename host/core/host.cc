@@ -1,225 +1,226 @@
 #include "core/host.h"
 
 #include <google/protobuf/stubs/logging.h>
-#include <openssl/evp.h>
+#include <google/protobuf/util/json_util.h>
 #include <unistd.h>
 
-#include <array>
 #include <cstdlib>
 #include <filesystem>
-#include <set>
 #include <utility>
 
 #include "builtin/builtin.h"
-#include "core/host_config.h"
 #include "core/module_loader.h"
-#include "imctl/options.pb.h"
+#include "link/isolated_code.h"
+#include "road/abi_code.h"
 
 namespace imctl::host {
 namespace {
 
-std::string digest_of(const std::vector<std::shared_ptr<Instance>>& modules) {
-  std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> hash(EVP_MD_CTX_new(), EVP_MD_CTX_free);
-  EVP_DigestInit_ex(hash.get(), EVP_sha256(), nullptr);
-  for (const auto& module : modules) {
-    const std::string& bytes = module->file().manifest_bytes;
-    EVP_DigestUpdate(hash.get(), bytes.data(), bytes.size());
-  }
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-  unsigned int size = 0;
-  EVP_DigestFinal_ex(hash.get(), digest.data(), &size);
-  static constexpr char kHex[] = "0123456789abcdef";
-  std::string text;
-  for (unsigned int i = 0; i < size; ++i) {
-    text += kHex[digest[i] >> 4];
-    text += kHex[digest[i] & 15];
-  }
-  return text;
+// The host's own module describes the host's own settings.
+Result<std::shared_ptr<const Description>> describe_builtin() {
+  auto builtin = std::make_shared<Description>();
+  builtin->file.manifest_bytes = builtin_manifest();
+  Result<Manifest> manifest = parse_manifest(builtin->file.manifest_bytes);
+  if (!manifest.ok()) return manifest.status();
+  builtin->file.manifest = std::move(*manifest);
+  Result<std::shared_ptr<Descriptors>> descriptors = Descriptors::make(builtin->manifest());
+  if (!descriptors.ok()) return descriptors.status();
+  builtin->descriptors = std::move(*descriptors);
+  return std::shared_ptr<const Description>(std::move(builtin));
 }
 
-// The verbs of a module's served methods, by path.
-Status check_verbs(const Instance& instance, std::map<std::string, std::string>* verbs) {
-  for (const Served& served : instance.served()) {
-    const Verb& verb = served.info.descriptor->options().GetExtension(imctl::verb);
-    if (verb.path().empty()) continue;
-    auto [at, fresh] = verbs->emplace(verb.path(), instance.name());
-    if (!fresh) {
-      return {IMCTL_FAILED_PRECONDITION, "modules " + at->second + " and " + instance.name() +
-                                             " both have the verb '" + verb.path() +
-                                             "': leave one out of host.modules"};
-    }
+Result<std::unique_ptr<google::protobuf::Message>> message_of(const Instance& instance,
+                                                              std::string_view type) {
+  const Descriptors& descriptors = *instance.description().descriptors;
+  std::string name(type);
+  const google::protobuf::Descriptor* descriptor = descriptors.message(name);
+  if (descriptor == nullptr) {
+    return Status(IMCTL_NOT_FOUND, "the module's descriptors have no message " + name);
   }
-  return {};
+  return descriptors.make_message(descriptor);
 }
 
 }  // namespace
 
-Host::Host() = default;
+Host::Host(HostOptions options)
+    : options_(std::move(options)),
+      modules_(this, [this](const std::shared_ptr<const Description>& description) {
+        return make_code(description);
+      }) {}
 
 Host::~Host() {
   if (!stopped_) (void)stop();
-  if (!stuck_) return;
+  if (!modules_.is_stuck()) return;
   // Code of a module still runs and would call what is taken away here. What matters is durable.
   log_.reset();
   _exit(EXIT_FAILURE);
 }
 
-Result<std::unique_ptr<Host>> Host::open(const HostOptions& options) {
-  std::unique_ptr<Host> host(new Host());
-  Status status = host->start(options);
+Result<std::unique_ptr<Host>> Host::open(HostOptions options) {
+  std::unique_ptr<Host> host(new Host(std::move(options)));
+  Status status = host->start();
   if (!status.ok()) return status;
   return host;
 }
 
-Status Host::start(const HostOptions& options) {
+Status Host::start() {
   // Protobuf would print a line of its own for each request that is no valid message.
   google::protobuf::SetLogHandler(nullptr);
+  Result<std::shared_ptr<const Description>> builtin = describe_builtin();
+  if (!builtin.ok()) return builtin.status();
+  builtin_ = std::move(*builtin);
   Result<SettingsSources> sources =
-      SettingsSources::load(options.config_file, options.set, options.environment);
+      SettingsSources::load(options_.config_file, options_.set, options_.environment);
   if (!sources.ok()) return sources.status();
-
-  // The host's own module describes the host's own settings.
-  ModuleFile builtin;
-  builtin.manifest_bytes = builtin_manifest();
-  Result<Manifest> manifest = parse_manifest(builtin.manifest_bytes);
-  if (!manifest.ok()) return manifest.status();
-  builtin.manifest = std::move(*manifest);
-  Result<std::shared_ptr<Descriptors>> descriptors = Descriptors::make(builtin.manifest);
-  if (!descriptors.ok()) return descriptors.status();
-  Result<HostConfig> config = read_host_config(*sources, **descriptors, options.environment);
+  Result<HostConfig> config =
+      read_host_config(*sources, *builtin_->descriptors, options_.environment);
   if (!config.ok()) return config.status();
   config_ = std::move(*config);
-  log_ = std::make_unique<Log>(options.quiet ? std::max(config_.log_level, IMCTL_LOG_WARN)
-                                             : config_.log_level);
+  bounds = {config_.max_depth, config_.max_in_flight};
+  log_ = std::make_unique<Log>(options_.quiet ? std::max(config_.log_level, IMCTL_LOG_WARN)
+                                              : config_.log_level);
 
   // Nothing of a module's code runs before all of this holds.
-  Result<std::vector<ModuleFile>> files = find_modules(config_.modules, config_.module_path);
-  if (!files.ok()) {
-    std::string where = config_.modules.empty() ? std::string() : config_.modules_origin + ": ";
-    return {files.status().code(), where + files.status().message()};
-  }
-  files = order_modules(std::move(*files), builtin.manifest);
-  if (!files.ok()) return files.status();
-  std::vector<Prepared> prepared;
-  prepared.push_back({std::move(builtin), *descriptors, {}, {}});
-  for (ModuleFile& file : *files) {
-    Result<Prepared> module = describe(*sources, std::move(file), **descriptors);
-    if (!module.ok()) return module.status();
-    prepared.push_back(std::move(*module));
-  }
-  Status status = sources->check();
+  Result<Plan> wanted = plan();
+  if (!wanted.ok()) return wanted.status();
+  Status status = data_lock_.take(config_.data);
   if (!status.ok()) return status;
-
-  status = data_lock_.take(config_.data);
-  if (!status.ok()) return status;
-  std::map<std::string, std::string> verbs;
-  for (Prepared& module : prepared) {
-    status = create(module);
-    if (status.ok()) status = check_verbs(*modules_.back(), &verbs);
-    if (!status.ok()) return status;
-  }
-  catalog_digest_ = digest_of(modules_);
-  for (const std::shared_ptr<Instance>& instance : modules_) {
-    status = activate(instance);
-    if (!status.ok()) return status;
-  }
+  std::string config_file =
+      options_.config_file.empty() ? options_.new_config_file : options_.config_file;
+  if (config_file.empty()) config_file = config_.data + "/imctl.conf";
+  auto settings = SettingsStore::open(config_file, config_.data + "/host/settings");
+  if (!settings.ok()) return settings.status();
+  settings_ = std::move(*settings);
+  std::error_code ignored;  // copies that a killed host left
+  std::filesystem::remove_all(config_.data + "/host/loaded", ignored);
+  auto started = modules_.apply(*wanted);
+  if (!started.ok()) return started.status();
   health_.set("", true);
   return {};
 }
 
-Result<Host::Prepared> Host::describe(SettingsSources& sources, ModuleFile file,
-                                      const Descriptors& builtin) {
-  Result<std::shared_ptr<Descriptors>> descriptors = Descriptors::make(file.manifest);
-  if (!descriptors.ok()) {
-    return Status(descriptors.status().code(), file.path + ": " + descriptors.status().message());
+Result<Plan> Host::plan(const std::string* file) const {
+  Result<SettingsSources> sources =
+      file == nullptr
+          ? SettingsSources::load(options_.config_file, options_.set, options_.environment)
+          : SettingsSources::load_content(options_.config_file, *file, options_.set,
+                                          options_.environment);
+  if (!sources.ok()) return sources.status();
+  Result<HostConfig> config =
+      read_host_config(*sources, *builtin_->descriptors, options_.environment);
+  if (!config.ok()) return config.status();
+  DescribeRemote describe_remote;
+  if (options_.remote_hosts != nullptr) {
+    Status status = options_.remote_hosts->configure(config->remote);
+    if (!status.ok()) return status;
+    describe_remote = [this](const std::string& address, const std::vector<std::string>& services) {
+      return options_.remote_hosts->describe(address, services);
+    };
   }
-  const google::protobuf::Descriptor* own = nullptr;
-  if (!file.manifest.config().empty()) {
-    own = (*descriptors)->message(file.manifest.config());
-    if (own == nullptr) {
-      return Status(IMCTL_FAILED_PRECONDITION, file.path + ": its descriptors have no message " +
-                                                   file.manifest.config() +
-                                                   ", which its manifest names as its settings");
-    }
-  }
-  Result<Section> section =
-      sources.section(file.manifest.name(), {own, builtin.message("imctl.host.v1.ModuleConfig")});
-  if (!section.ok()) return section.status();
-  Prepared module{std::move(file), std::move(*descriptors), {}, {}};
-  if (own != nullptr) module.config = section->messages[0]->SerializeAsString();
-  module.limits = read_module_limits(*section->messages[1], module.file.manifest);
-  return module;
+  return make_plan(*sources, *config, builtin_, describe_remote);
 }
 
-Status Host::create(Prepared& module) {
-  LoadedCode code{nullptr, builtin_module()};
-  if (!module.file.path.empty()) {
-    Result<LoadedCode> loaded = load_code(module.file);
-    if (!loaded.ok()) return loaded.status();
-    code = std::move(*loaded);
+Result<std::unique_ptr<ModuleCode>> Host::make_code(
+    const std::shared_ptr<const Description>& description) {
+  if (description->is_builtin()) return make_abi_code(nullptr, builtin_module());
+  if (!description->remote.empty()) return options_.remote_hosts->make_code(description);
+  Result<LoadableFile> file =
+      make_loadable(description->file, config_.data + "/host/loaded", config_.trust);
+  if (!file.ok()) return file.status();
+  const std::string& path = description->file.path;
+  if (description->isolated) {
+    auto keeper = std::make_shared<LoadableFile>(std::move(*file));
+    return make_isolated_code(
+        {keeper->path(), keeper, runner_path(), description->section.process});
   }
-  auto instance =
-      std::make_shared<Instance>(this, std::move(module.file), std::move(module.descriptors),
-                                 std::move(code.code), code.module, module.limits);
-  Status status = instance->create();
-  if (!status.ok()) return status;
-  std::string data_dir = config_.data + "/" + instance->name();
-  std::error_code error;
-  std::filesystem::create_directories(data_dir, error);
-  if (error) return {IMCTL_FAILED_PRECONDITION, data_dir + ": " + error.message()};
-  status = instance->prepare(module.config, data_dir, config_.domain);
-  if (!status.ok()) return status;
-  modules_.push_back(std::move(instance));
-  return {};
-}
-
-Status Host::activate(const std::shared_ptr<Instance>& instance) {
-  Status status = instance->activate();
-  if (!status.ok()) return status;
-  for (const Served& served : instance->served()) {
-    methods_.slot(served.info.name)
-        ->set_route(std::make_shared<const Route>(Route{instance, &served}));
-  }
-  for (const std::string& service : instance->manifest().serves()) health_.set(service, true);
-  return {};
+  Result<LoadedCode> code = load_code(std::move(*file), path);
+  if (!code.ok()) return code.status();
+  return make_abi_code(std::move(code->code), code->module);
 }
 
 Status Host::stop() {
   stopped_ = true;
   health_.set("", false);
-  auto until = std::chrono::steady_clock::now() + config_.stop_timeout;
-  Status first;
-  // Neither the list nor the routes change: calls may still look at them, and a closed gate answers
-  // in better words than a method that nobody serves.
-  for (size_t i = modules_.size(); i-- > 0;) {
-    Instance& instance = *modules_[i];
-    for (const std::string& service : instance.manifest().serves()) health_.set(service, false);
-    Status status = instance.stop(until);
-    if (!status.ok()) {
-      log_->error(status.message());
-      if (first.ok()) first = status;
-    }
-    instance.destroy();
-    stuck_ = stuck_ || instance.is_stuck();
-  }
-  if (!stuck_) data_lock_.release();
-  return first;
+  Status status = modules_.stop(std::chrono::steady_clock::now() + config_.stop_timeout);
+  if (!modules_.is_stuck()) data_lock_.release();
+  return status;
 }
 
-Instance* Host::find_module(std::string_view name) const {
-  for (const std::shared_ptr<Instance>& module : modules_) {
-    if (module->name() == name) return module.get();
+std::shared_ptr<Instance> Host::find_module(std::string_view name) const {
+  for (const std::shared_ptr<Instance>& module : modules_.view()->modules) {
+    if (module->name() == name) return module;
   }
   return nullptr;
 }
 
-void Host::set_module_health(const Instance& instance, bool serving, std::string_view reason) {
-  for (const std::string& service : instance.manifest().serves()) health_.set(service, serving);
+void Host::write_log(imctl_log_level level, std::string_view module, std::string_view call_id,
+                     std::string_view text) {
+  log_->write(level, module, call_id, text);
+}
+
+bool Host::log_enabled(imctl_log_level level) const { return log_->enabled(level); }
+
+void Host::health_changed(Instance& instance) {
+  modules_.health_changed();
+  if (find_module(instance.name()).get() != &instance) return;  // not yet, or not any more
+  bool serving = instance.is_serving();
+  std::shared_ptr<const Modules::View> view = modules_.view();
+  for (const std::string& service : manifest_of(instance).serves()) {
+    auto provider = view->providers.find(service);
+    if (provider != view->providers.end() && provider->second == instance.name()) {
+      health_.set(service, serving);
+    }
+  }
   if (serving) {
     log_->info("module " + instance.name() + " serves again");
   } else {
-    log_->warn("module " + instance.name() + " cannot do its work: " + std::string(reason));
+    log_->warn("module " + instance.name() + " cannot do its work: " + instance.health_reason());
   }
+}
+
+Result<BufferRef> Host::to_json(const Instance& instance, std::string_view type,
+                                std::string_view message) {
+  auto parsed = message_of(instance, type);
+  if (!parsed.ok()) return parsed.status();
+  if (!(*parsed)->ParseFromArray(message.data(), static_cast<int>(message.size()))) {
+    return Status(IMCTL_INVALID_ARGUMENT, "not a valid " + (*parsed)->GetTypeName());
+  }
+  google::protobuf::util::JsonPrintOptions options;
+  options.preserve_proto_field_names = true;
+  std::string json;
+  auto status = google::protobuf::util::MessageToJsonString(**parsed, &json, options);
+  if (!status.ok()) return Status(IMCTL_INVALID_ARGUMENT, status.ToString());
+  return BufferRef::copy_of(json);
+}
+
+Result<BufferRef> Host::from_json(const Instance& instance, std::string_view type,
+                                  std::string_view json) {
+  auto message = message_of(instance, type);
+  if (!message.ok()) return message.status();
+  auto status = google::protobuf::util::JsonStringToMessage(std::string(json), message->get());
+  if (!status.ok()) return Status(IMCTL_INVALID_ARGUMENT, status.ToString());
+  return BufferRef::copy_of((*message)->SerializeAsString());
+}
+
+Status Host::not_served(std::string_view method) const {
+  std::string_view service = method.substr(std::min<size_t>(1, method.size()));
+  service = service.substr(0, service.find('/'));
+  std::shared_ptr<const Modules::View> view = modules_.view();
+  auto provider = view->providers.find(std::string(service));
+  std::string name(method.substr(0, 200));
+  if (provider != view->providers.end() && is_remote_address(provider->second)) {
+    std::shared_ptr<Instance> remote = find_module(provider->second);
+    if (remote != nullptr && remote->served().empty()) {
+      return {IMCTL_UNAVAILABLE, name + " is bound to " + provider->second +
+                                     ", which was not reached yet: " + remote->health_reason()};
+    }
+  }
+  return {IMCTL_UNIMPLEMENTED,
+          "no loaded module serves " + name + " (`imctl module list` shows what is served)"};
+}
+
+const void* Host::extra_table(const Instance& instance, std::string_view name) {
+  return name == kBuiltinTable && instance.description().is_builtin() ? this : nullptr;
 }
 
 }  // namespace imctl::host

@@ -2,103 +2,101 @@
 #ifndef IMCTL_HOST_CORE_HOST_H
 #define IMCTL_HOST_CORE_HOST_H
 
-#include <atomic>
-#include <chrono>
-#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "core/data_lock.h"
-#include "core/dispatcher.h"
 #include "core/health.h"
 #include "core/host_config.h"
-#include "core/instance.h"
 #include "core/log.h"
-#include "core/method_table.h"
-#include "core/metrics.h"
+#include "core/module_admin.h"
+#include "core/modules.h"
+#include "core/plan.h"
+#include "core/remote_hosts.h"
 #include "core/settings.h"
-#include "core/timer.h"
+#include "core/settings_history.h"
 #include "imctl/status.h"
+#include "road/instance.h"
+#include "road/road.h"
 
 namespace imctl::host {
 
 // What the host is opened with.
 struct HostOptions {
   std::string config_file;       // empty: none
+  std::string new_config_file;   // where settings that verbs change are kept if there was none
   std::vector<std::string> set;  // "section.key=value"
   std::map<std::string, std::string> environment;
   bool quiet = false;  // log warnings and errors only
+  // The road to other hosts; nullptr: there is none, and [bind] may name none.
+  std::shared_ptr<RemoteHosts> remote_hosts;
 };
 
-class Host {
+class Host final : public Road {
  public:
   // Reads the settings, locks the data folder, loads and starts every module. All or nothing: an
   // error says what, why and what to do, and leaves nothing running.
-  static Result<std::unique_ptr<Host>> open(const HostOptions& options);
+  static Result<std::unique_ptr<Host>> open(HostOptions options);
   Host(const Host&) = delete;
   Host& operator=(const Host&) = delete;
   // stop(). Ends the process if a module could not be stopped.
-  ~Host();
+  ~Host() override;
 
   // Stops every module, what others need last. Calls may take until host.stop_timeout. Front ends
   // must take no more calls. Once.
   Status stop();
 
+  const HostOptions& options() const { return options_; }
   const HostConfig& config() const { return config_; }
-  Dispatcher& dispatcher() { return dispatcher_; }
-  MethodTable& methods() { return methods_; }
-  Timer& timer() { return timer_; }
   Log& log() { return *log_; }
   Health& health() { return health_; }
-  Metrics& metrics() { return metrics_; }
+  Modules& modules() { return modules_; }
+  const Modules& modules() const { return modules_; }
+  ModuleAdmin& module_admin() { return module_admin_; }
+  SettingsStore& settings() { return *settings_; }
+  // The running module of that name, or nullptr. [any]
+  std::shared_ptr<Instance> find_module(std::string_view name) const;
 
-  // The modules, in the order of their start; the host's own first.
-  const std::vector<std::shared_ptr<Instance>>& modules() const { return modules_; }
-  Instance* find_module(std::string_view name) const;
-  // What a module says of itself: whether its services can do their work.
-  void set_module_health(const Instance& instance, bool serving, std::string_view reason);
-  // The SHA-256 over all manifests, in hex.
-  const std::string& catalog_digest() const { return catalog_digest_; }
+  // What the settings ask for now. `file`: the content of the config file as it would be; nullptr:
+  // as it is on disk. Nothing is changed.
+  Result<Plan> plan(const std::string* file = nullptr) const;
 
-  // Bytes of requests in work.
-  int64_t in_flight() const { return in_flight_.load(std::memory_order_relaxed); }
-  void add_in_flight(int64_t bytes) { in_flight_.fetch_add(bytes, std::memory_order_relaxed); }
+  // ---- of Road
+  void write_log(imctl_log_level level, std::string_view module, std::string_view call_id,
+                 std::string_view text) override;
+  bool log_enabled(imctl_log_level level) const override;
+  void health_changed(Instance& instance) override;
+  Result<BufferRef> to_json(const Instance& instance, std::string_view type,
+                            std::string_view message) override;
+  Result<BufferRef> from_json(const Instance& instance, std::string_view type,
+                              std::string_view json) override;
+  Status not_served(std::string_view method) const override;
+  const void* extra_table(const Instance& instance, std::string_view name) override;
 
  private:
-  // A module that is known to fit, before any of its code runs.
-  struct Prepared {
-    ModuleFile file;
-    std::shared_ptr<Descriptors> descriptors;
-    std::string config;  // serialized
-    InstanceLimits limits;
-  };
+  explicit Host(HostOptions options);
+  Status start();
+  Result<std::unique_ptr<ModuleCode>> make_code(
+      const std::shared_ptr<const Description>& description);
 
-  Host();
-  Status start(const HostOptions& options);
-  static Result<Prepared> describe(SettingsSources& sources, ModuleFile file,
-                                   const Descriptors& builtin);
-  Status create(Prepared& module);
-  Status activate(const std::shared_ptr<Instance>& instance);
-
+  const HostOptions options_;
   HostConfig config_;
   DataLock data_lock_;
   std::unique_ptr<Log> log_;
-  Metrics metrics_;
   Health health_;
-  MethodTable methods_;
-  Timer timer_;
-  Dispatcher dispatcher_{this};
-  std::atomic<int64_t> in_flight_{0};
-  std::vector<std::shared_ptr<Instance>> modules_;
-  std::string catalog_digest_;
+  std::shared_ptr<const Description> builtin_;
+  std::unique_ptr<SettingsStore> settings_;
+  Modules modules_;
+  ModuleAdmin module_admin_{this};
   bool stopped_ = false;
-  bool stuck_ = false;
 };
+
+// The table by which the module that is built in reaches the host itself; nobody else gets it.
+constexpr std::string_view kBuiltinTable = "imctl.builtin/0";
 
 }  // namespace imctl::host
 

@@ -1,53 +1,14 @@
 #include "core/host_config.h"
 
-#include <google/protobuf/message.h>
-
 #include <algorithm>
 #include <filesystem>
 
+#include "core/config_fields.h"
 #include "core/log.h"
 #include "core/module_loader.h"
 
 namespace imctl::host {
 namespace {
-
-using google::protobuf::FieldDescriptor;
-using google::protobuf::Message;
-
-// A config message's fields by name. The names are those of host.proto: a wrong one is a bug here.
-class Fields {
- public:
-  explicit Fields(const Message& message)
-      : message_(message), reflection_(*message.GetReflection()) {}
-
-  std::string text(const char* name) const { return reflection_.GetString(message_, field(name)); }
-  uint64_t u64(const char* name) const { return reflection_.GetUInt64(message_, field(name)); }
-  uint32_t u32(const char* name) const { return reflection_.GetUInt32(message_, field(name)); }
-  std::vector<std::string> list(const char* name) const {
-    std::vector<std::string> all;
-    int size = reflection_.FieldSize(message_, field(name));
-    all.reserve(static_cast<size_t>(size));
-    for (int i = 0; i < size; ++i) {
-      all.push_back(reflection_.GetRepeatedString(message_, field(name), i));
-    }
-    return all;
-  }
-  std::chrono::nanoseconds duration(const char* name) const {
-    const Message& value = reflection_.GetMessage(message_, field(name));
-    const auto* type = value.GetDescriptor();
-    return std::chrono::seconds(
-               value.GetReflection()->GetInt64(value, type->FindFieldByNumber(1))) +
-           std::chrono::nanoseconds(
-               value.GetReflection()->GetInt32(value, type->FindFieldByNumber(2)));
-  }
-
- private:
-  const FieldDescriptor* field(const char* name) const {
-    return message_.GetDescriptor()->FindFieldByName(name);
-  }
-  const Message& message_;
-  const google::protobuf::Reflection& reflection_;
-};
 
 std::string variable(const Environment& environment, const char* name) {
   auto at = environment.find(name);
@@ -81,6 +42,45 @@ Result<std::vector<std::string>> parse_listen(const std::string& text, const std
   return all;
 }
 
+// Section [bind] but for its services, and section [nodes].
+Result<HostConfig> read_bind(SettingsSources& sources, const Descriptors& builtin,
+                             HostConfig* config) {
+  Result<Section> section = sources.section("bind", {builtin.message("imctl.host.v1.BindConfig")});
+  if (!section.ok()) return section.status();
+  ConfigFields fields(*section->messages[0]);
+  RemoteSettings& remote = config->remote;
+  remote.node = fields.text("node");
+  remote.node_key = fields.text("node_key");
+  remote.tls_ca = fields.text("tls_ca");
+  remote.tls_cert = fields.text("tls_cert");
+  remote.tls_key = fields.text("tls_key");
+  remote.cache = config->data + "/host/remote";
+  if (remote.node.empty() != remote.node_key.empty()) {
+    return Status(IMCTL_INVALID_ARGUMENT, section->origin("node") +
+                                              ": a node's name and its key, bind.node and "
+                                              "bind.node_key, go together");
+  }
+  if (remote.tls_cert.empty() != remote.tls_key.empty()) {
+    return Status(IMCTL_INVALID_ARGUMENT,
+                  section->origin("tls_cert") + ": bind.tls_cert and bind.tls_key go together");
+  }
+  Result<std::vector<FreeSetting>> nodes = sources.free_settings("nodes", FreeKeys::kAll);
+  if (!nodes.ok()) return nodes.status();
+  for (const FreeSetting& node : *nodes) {
+    constexpr size_t kHexDigits = 64;
+    bool is_digest = node.text.rfind("sha256:", 0) == 0 && node.text.size() == 7 + kHexDigits &&
+                     node.text.find_first_not_of("0123456789abcdef", 7) == std::string::npos;
+    if (!is_digest) {
+      return Status(IMCTL_INVALID_ARGUMENT,
+                    node.origin("nodes") +
+                        ": is not sha256: and the 64 hexadecimal digits of the "
+                        "node's key's digest (printf %s KEY | sha256sum)");
+    }
+    config->nodes[node.key] = node.text.substr(7);
+  }
+  return std::move(*config);
+}
+
 }  // namespace
 
 std::string default_data_dir(const Environment& environment) {
@@ -93,7 +93,7 @@ Result<HostConfig> read_host_config(SettingsSources& sources, const Descriptors&
                                     const Environment& environment) {
   Result<Section> section = sources.section("host", {builtin.message("imctl.host.v1.Config")});
   if (!section.ok()) return section.status();
-  Fields fields(*section->messages[0]);
+  ConfigFields fields(*section->messages[0]);
   HostConfig config;
   Result<std::vector<std::string>> listen =
       parse_listen(fields.text("listen"), section->origin("listen"));
@@ -125,19 +125,17 @@ Result<HostConfig> read_host_config(SettingsSources& sources, const Descriptors&
       static_cast<int64_t>(std::min<uint64_t>(fields.u64("max_in_flight"), INT64_MAX));
   config.stop_timeout = fields.duration("stop_timeout");
   config.max_depth = fields.u32("max_depth");
-  return config;
-}
-
-InstanceLimits read_module_limits(const Message& config, const Manifest& manifest) {
-  Fields fields(config);
-  InstanceLimits limits;
-  if (manifest.pool_threads() != 0) limits.pool.threads = manifest.pool_threads();
-  if (fields.u32("pool_threads") != 0) limits.pool.threads = fields.u32("pool_threads");
-  limits.pool.queue = fields.u32("pool_queue");
-  limits.pool.queue_bytes = fields.u64("pool_queue_bytes");
-  limits.stream_window = fields.u64("stream_window");
-  limits.streams_memory = fields.u64("streams_memory");
-  return limits;
+  config.swap_timeout = fields.duration("swap_timeout");
+  config.swap_watch = fields.duration("swap_watch");
+  config.swap_hold_bytes = fields.u64("swap_hold_bytes");
+  Result<TrustPolicy> trust =
+      TrustPolicy::make(fields.text("module_signatures") == "require", fields.list("module_keys"));
+  if (!trust.ok()) {
+    return Status(trust.status().code(),
+                  section->origin("module_keys") + ": " + trust.status().message());
+  }
+  config.trust = std::move(*trust);
+  return read_bind(sources, builtin, &config);
 }
 
 }  // namespace imctl::host

@@ -9,7 +9,8 @@
 #include <vector>
 
 #include "core/descriptors.h"
-#include "core/instance.h"
+#include "core/module_trust.h"
+#include "core/remote_hosts.h"
 #include "core/settings.h"
 #include "imctl/module.h"
 #include "imctl/status.h"
@@ -31,6 +32,12 @@ struct HostConfig {
   int64_t max_in_flight = 0;
   std::chrono::nanoseconds stop_timeout{};
   uint32_t max_depth = 0;
+  std::chrono::nanoseconds swap_timeout{};
+  std::chrono::nanoseconds swap_watch{};
+  size_t swap_hold_bytes = 0;
+  TrustPolicy trust;                         // which module files are loaded
+  RemoteSettings remote;                     // section [bind], but for the services
+  std::map<std::string, std::string> nodes;  // section [nodes]: SHA-256 of each one's key, in hex
 };
 
 using Environment = std::map<std::string, std::string>;
@@ -41,10 +48,6 @@ std::string default_data_dir(const Environment& environment);
 // Section [host]; `builtin` has its message. Errors say which setting, why, and what to do.
 Result<HostConfig> read_host_config(SettingsSources& sources, const Descriptors& builtin,
                                     const Environment& environment);
-
-// What every module's section has, from an imctl.host.v1.ModuleConfig.
-InstanceLimits read_module_limits(const google::protobuf::Message& config,
-                                  const Manifest& manifest);
 
 }  // namespace imctl::host
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gelf.h>
 #include <libelf.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -50,6 +51,7 @@ std::vector<std::string> needed_libraries(Elf* elf, Elf_Scn* section, const GElf
 struct ElfView {
   std::optional<std::string> manifest;
   std::vector<std::string> needed;
+  std::string identity;
 };
 
 Result<ElfView> read_elf(const std::string& path) {
@@ -70,12 +72,20 @@ Result<ElfView> read_elf(const std::string& path) {
     return Status(IMCTL_INVALID_ARGUMENT, path + ": a shared object without section names");
   }
   ElfView view;
+  struct stat info {};
+  fstat(file.fd, &info);
+  for (int64_t part :
+       {static_cast<int64_t>(info.st_dev), static_cast<int64_t>(info.st_ino),
+        static_cast<int64_t>(info.st_size), static_cast<int64_t>(info.st_mtim.tv_sec),
+        static_cast<int64_t>(info.st_mtim.tv_nsec)}) {
+    view.identity += std::to_string(part) + ".";
+  }
   for (Elf_Scn* section = nullptr; (section = elf_nextscn(elf.get(), section)) != nullptr;) {
-    GElf_Shdr info;
-    if (gelf_getshdr(section, &info) == nullptr) continue;
-    const char* name = elf_strptr(elf.get(), names, info.sh_name);
+    GElf_Shdr shape;
+    if (gelf_getshdr(section, &shape) == nullptr) continue;
+    const char* name = elf_strptr(elf.get(), names, shape.sh_name);
     if (name != nullptr && kSection == name) view.manifest = section_bytes(section);
-    if (info.sh_type == SHT_DYNAMIC) view.needed = needed_libraries(elf.get(), section, info);
+    if (shape.sh_type == SHT_DYNAMIC) view.needed = needed_libraries(elf.get(), section, shape);
   }
   return view;
 }
@@ -127,6 +137,7 @@ Result<ModuleFile> read_module_file(const std::string& path) {
   ModuleFile module;
   module.path = path;
   module.needed = std::move(elf->needed);
+  module.identity = std::move(elf->identity);
   module.manifest_bytes = std::move(*elf->manifest);
   Result<Manifest> manifest = parse_manifest(module.manifest_bytes);
   if (!manifest.ok())
@@ -135,7 +146,7 @@ Result<ModuleFile> read_module_file(const std::string& path) {
   return module;
 }
 
-Status check_loadable(const ModuleFile& file) {
+Status check_manifest(const ModuleFile& file) {
   const Manifest& manifest = file.manifest;
   auto refuse = [&](const std::string& why) {
     return Status(IMCTL_FAILED_PRECONDITION, file.path + ": " + why);
@@ -157,16 +168,24 @@ Status check_loadable(const ModuleFile& file) {
                   "..., this host's is " + std::string(abi_pin().substr(0, 12)) +
                   "...) and ABI 0 is pinned to the exact header: rebuild it with this host's SDK");
   }
-  std::string protobuf = protobuf_version(file.needed);
-  if (!protobuf.empty() && !own_protobuf_version().empty() && protobuf != own_protobuf_version()) {
-    return refuse("it needs libprotobuf" + protobuf + " and this host has libprotobuf" +
-                  own_protobuf_version() + ": rebuild it with the same protobuf");
-  }
   std::set<std::string> served;
   for (const std::string& service : manifest.serves()) {
     if (!served.insert(service).second) return refuse("its manifest serves " + service + " twice");
   }
   return {};
+}
+
+Status check_libraries(const ModuleFile& file) {
+  std::string protobuf = protobuf_version(file.needed);
+  if (protobuf.empty() || own_protobuf_version().empty() || protobuf == own_protobuf_version()) {
+    return {};
+  }
+  return {IMCTL_FAILED_PRECONDITION,
+          file.path + ": it needs libprotobuf" + protobuf + " and this host has libprotobuf" +
+              own_protobuf_version() +
+              ": rebuild it with the same protobuf, or give it a process of its own (isolate = "
+              "process in section [" +
+              file.manifest.name() + "])"};
 }
 
 }  // namespace imctl::host

@@ -19,6 +19,7 @@ struct ModuleFile {
   Manifest manifest;
   std::string manifest_bytes;
   std::vector<std::string> needed;  // DT_NEEDED
+  std::string identity;             // differs when another file has taken the path
 };
 
 // Reads the manifest and what the dynamic linker would. An error names the file and what it lacks.
@@ -27,8 +28,10 @@ Result<ModuleFile> read_module_file(const std::string& path);
 // From the bytes of a manifest section.
 Result<Manifest> parse_manifest(std::string_view bytes);
 
-// Can this program load it: ABI, names, libraries? Says in words why not and what to do.
-Status check_loadable(const ModuleFile& file);
+// Does it fit this host: ABI, names? Says in words why not and what to do.
+Status check_manifest(const ModuleFile& file);
+// Can it be in this process: are its libraries this program's own?
+Status check_libraries(const ModuleFile& file);
 
 }  // namespace imctl::host
 

@@ -1,12 +1,11 @@
 #include "core/module_loader.h"
 
 #include <algorithm>
+#include <atomic>
 #include <boost/dll/runtime_symbol_info.hpp>
 #include <boost/dll/shared_library.hpp>
 #include <filesystem>
-#include <functional>
 #include <map>
-#include <set>
 
 namespace imctl::host {
 namespace {
@@ -29,14 +28,35 @@ std::vector<std::string> shared_objects(const std::string& folder) {
   return paths;
 }
 
-Result<ModuleFile> find_module(const std::string& name, const std::vector<std::string>& folders) {
-  std::vector<std::string> available;
+// The same in a build tree, an installation and one that was moved.
+fs::path library_folder() {
+  fs::path program = boost::dll::program_location().string();
+  return program.parent_path().parent_path() / "lib" / "imctl";
+}
+
+}  // namespace
+
+std::vector<std::string> default_module_path() { return {(library_folder() / "modules").string()}; }
+
+std::string runner_path() { return (library_folder() / "imctl-runner").string(); }
+
+std::map<std::string, std::string> installed_modules(const std::vector<std::string>& folders) {
+  std::map<std::string, std::string> found;
   for (const std::string& folder : folders) {
     for (const std::string& path : shared_objects(folder)) {
-      if (fs::path(path).stem() == name) return read_module_file(path);
-      available.push_back(fs::path(path).stem().string());
+      found.emplace(fs::path(path).stem().string(), path);
     }
   }
+  return found;
+}
+
+Result<ModuleFile> find_module(const std::string& name, const std::vector<std::string>& folders) {
+  std::map<std::string, std::string> installed = installed_modules(folders);
+  auto found = installed.find(name);
+  if (found != installed.end()) return read_module_file(found->second);
+  std::vector<std::string> available;
+  available.reserve(installed.size());
+  for (const auto& [known, path] : installed) available.push_back(known);
   return Status(
       IMCTL_NOT_FOUND,
       "there is no " + name + ".so in " +
@@ -45,146 +65,54 @@ Result<ModuleFile> find_module(const std::string& name, const std::vector<std::s
                              : "are: " + join(available, ", ")));
 }
 
-// A depth-first walk along the requirements.
-class Ordering {
- public:
-  Ordering(std::vector<ModuleFile> files, const Manifest& builtin) : files_(std::move(files)) {
-    for (const std::string& service : builtin.serves()) server_[service] = kBuiltin;
-  }
-
-  Result<std::vector<ModuleFile>> run() {
-    for (size_t i = 0; i < files_.size(); ++i) {
-      const Manifest& manifest = files_[i].manifest;
-      for (const std::string& service : manifest.serves()) {
-        auto [at, fresh] = server_.emplace(service, i);
-        if (!fresh) {
-          return Status(IMCTL_FAILED_PRECONDITION, "modules " + name(at->second) + " and " +
-                                                       manifest.name() + " both serve " + service +
-                                                       ": leave one out of host.modules");
-        }
-      }
-    }
-    state_.resize(files_.size());
-    for (size_t i = 0; i < files_.size(); ++i) {
-      Status status = visit(i);
-      if (!status.ok()) return status;
-    }
-    std::vector<ModuleFile> ordered;
-    for (size_t i : order_) ordered.push_back(std::move(files_[i]));
-    return ordered;
-  }
-
- private:
-  static constexpr size_t kBuiltin = SIZE_MAX;
-  enum State { kNew, kOpen, kDone };
-
-  std::string name(size_t i) const { return i == kBuiltin ? "host" : files_[i].manifest.name(); }
-
-  Status visit(size_t i) {
-    if (state_[i] == kDone) return {};
-    state_[i] = kOpen;
-    path_.push_back(i);
-    for (const Requirement& requirement : files_[i].manifest.needs()) {
-      auto found = server_.find(requirement.service());
-      if (found == server_.end()) {
-        if (requirement.optional()) continue;
-        return {IMCTL_FAILED_PRECONDITION,
-                "module " + name(i) + " requires " + requirement.service() +
-                    ", which no loaded module serves: add one that does to "
-                    "host.modules"};
-      }
-      size_t next = found->second;
-      if (next == kBuiltin || next == i) continue;
-      if (state_[next] == kOpen) {
-        if (requirement.optional()) continue;
-        return {IMCTL_FAILED_PRECONDITION,
-                "modules require each other in a circle: " + circle(next)};
-      }
-      Status status = visit(next);
-      if (!status.ok()) return status;
-    }
-    path_.pop_back();
-    state_[i] = kDone;
-    order_.push_back(i);
-    return {};
-  }
-
-  std::string circle(size_t from) const {
-    std::string text;
-    for (auto at = std::find(path_.begin(), path_.end(), from); at != path_.end(); ++at) {
-      text += name(*at) + " -> ";
-    }
-    return text + name(from);
-  }
-
-  std::vector<ModuleFile> files_;
-  std::map<std::string, size_t> server_;
-  std::vector<State> state_;
-  std::vector<size_t> path_;
-  std::vector<size_t> order_;
-};
-
-}  // namespace
-
-std::vector<std::string> default_module_path() {
-  // The same in a build tree, an installation and one that was moved.
-  fs::path program = boost::dll::program_location().string();
-  return {(program.parent_path().parent_path() / "lib" / "imctl" / "modules").string()};
+LoadableFile::~LoadableFile() {
+  if (path_.empty()) return;
+  std::error_code ignored;
+  fs::remove_all(fs::path(path_).parent_path(), ignored);
 }
 
-Result<std::vector<ModuleFile>> find_modules(const std::vector<std::string>& names,
-                                             const std::vector<std::string>& folders) {
-  std::vector<ModuleFile> files;
-  auto add = [&](Result<ModuleFile> file) -> Status {
-    if (!file.ok()) return file.status();
-    Status status = check_loadable(*file);
-    if (status.ok()) files.push_back(std::move(*file));
-    return status;
+Result<LoadableFile> make_loadable(const ModuleFile& file, const std::string& folder,
+                                   const TrustPolicy& trust) {
+  Result<OpenedModule> opened = open_trusted(file.path, trust);
+  if (!opened.ok()) return opened.status();
+  // A folder each: the loader knows shared objects by path, and people by file name.
+  static std::atomic<uint64_t> next{0};
+  fs::path own = fs::path(folder) / std::to_string(next.fetch_add(1));
+  std::error_code error;
+  fs::remove_all(own, error);
+  fs::create_directories(own, error);
+  LoadableFile copy((own / (file.manifest.name() + ".so")).string());
+  if (!error) fs::copy_file("/proc/self/fd/" + std::to_string(opened->fd()), copy.path(), error);
+  if (error) {
+    return Status(IMCTL_FAILED_PRECONDITION,
+                  file.path + ": cannot be copied to " + copy.path() + ": " + error.message());
+  }
+  Result<ModuleFile> copied = read_module_file(copy.path());
+  if (!copied.ok()) return copied.status();
+  if (copied->manifest_bytes != file.manifest_bytes) {
+    return Status(IMCTL_ABORTED, file.path + ": it changed while it was being loaded: try again");
+  }
+  return copy;
+}
+
+Result<LoadedCode> load_code(LoadableFile file, const std::string& name) {
+  struct Library {
+    boost::dll::shared_library library;
+    LoadableFile file;
   };
-  if (names.empty()) {
-    for (const std::string& folder : folders) {
-      for (const std::string& path : shared_objects(folder)) {
-        Status status = add(read_module_file(path));
-        if (!status.ok()) return status;
-      }
-    }
-  }
-  for (const std::string& name : names) {
-    Status status = add(find_module(name, folders));
-    if (!status.ok()) return status;
-    if (files.back().manifest.name() != name) {
-      return Status(IMCTL_FAILED_PRECONDITION, files.back().path + ": its manifest calls it " +
-                                                   files.back().manifest.name() + ", not " + name);
-    }
-  }
-  std::map<std::string, std::string> seen = {{"host", "the program itself"}};
-  for (const ModuleFile& file : files) {
-    auto [at, fresh] = seen.emplace(file.manifest.name(), file.path);
-    if (!fresh) {
-      return Status(IMCTL_FAILED_PRECONDITION, "two modules are called " + at->first + ": " +
-                                                   at->second + " and " + file.path);
-    }
-  }
-  return files;
-}
-
-Result<std::vector<ModuleFile>> order_modules(std::vector<ModuleFile> files,
-                                              const Manifest& builtin) {
-  return Ordering(std::move(files), builtin).run();
-}
-
-Result<LoadedCode> load_code(const ModuleFile& file) {
   try {
     // One object that stays: a copy would open the path again, and maybe another file.
-    auto library = std::make_shared<boost::dll::shared_library>(
-        file.path, boost::dll::load_mode::rtld_now | boost::dll::load_mode::rtld_local);
-    const imctl_module* module = library->get<const imctl_module*()>(IMCTL_MODULE_ENTRY)();
+    auto loaded = std::make_shared<Library>(Library{
+        boost::dll::shared_library(
+            file.path(), boost::dll::load_mode::rtld_now | boost::dll::load_mode::rtld_local),
+        std::move(file)});
+    const imctl_module* module = loaded->library.get<const imctl_module*()>(IMCTL_MODULE_ENTRY)();
     if (module == nullptr) {
-      return Status(IMCTL_FAILED_PRECONDITION, file.path + ": it refuses to be loaded here");
+      return Status(IMCTL_FAILED_PRECONDITION, name + ": it refuses to be loaded here");
     }
-    return LoadedCode{std::move(library), module};
+    return LoadedCode{std::move(loaded), module};
   } catch (const std::exception& e) {
-    return Status(IMCTL_FAILED_PRECONDITION, file.path + ": cannot be loaded: " + e.what());
+    return Status(IMCTL_FAILED_PRECONDITION, name + ": cannot be loaded: " + e.what());
   }
 }
 

@@ -1,12 +1,15 @@
-// Finds modules and puts them in an order that works.
+// Finds modules and loads their code.
 #ifndef IMCTL_HOST_CORE_MODULE_LOADER_H
 #define IMCTL_HOST_CORE_MODULE_LOADER_H
 
+#include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/module_file.h"
+#include "core/module_trust.h"
 #include "imctl/module.h"
 #include "imctl/status.h"
 
@@ -15,23 +18,43 @@ namespace imctl::host {
 // The folders where an installation has its modules.
 std::vector<std::string> default_module_path();
 
-// The module files of those names in those folders; no names: every module there. None of their
-// code is run. Errors name what is missing and what there is.
-Result<std::vector<ModuleFile>> find_modules(const std::vector<std::string>& names,
-                                             const std::vector<std::string>& folders);
+// The program that runs isolated modules.
+std::string runner_path();
 
-// What serves comes before what requires it. Errors: a service that two serve, one that nobody
-// serves, a circle of requirements (shown), a verb that two have. `builtin`: the host's own
-// manifest.
-Result<std::vector<ModuleFile>> order_modules(std::vector<ModuleFile> files,
-                                              const Manifest& builtin);
+// The shared objects in those folders, by name; the first folder counts. None is looked into.
+std::map<std::string, std::string> installed_modules(const std::vector<std::string>& folders);
+
+// The module of that name in those folders. An error says what there is.
+Result<ModuleFile> find_module(const std::string& name, const std::vector<std::string>& folders);
+
+// A private copy of a module's file: whatever happens to the original, what was checked is what
+// runs, and a new version may be loaded beside it. Removed with the object.
+class LoadableFile {
+ public:
+  explicit LoadableFile(std::string path) : path_(std::move(path)) {}
+  LoadableFile(LoadableFile&& other) noexcept : path_(std::exchange(other.path_, {})) {}
+  LoadableFile& operator=(LoadableFile&& other) noexcept {
+    std::swap(path_, other.path_);
+    return *this;
+  }
+  ~LoadableFile();
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+// Makes the copy below `folder`. Errors: who else may change the file; that it is not signed, if it
+// must be; that it is not what was looked at.
+Result<LoadableFile> make_loadable(const ModuleFile& file, const std::string& folder,
+                                   const TrustPolicy& trust);
 
 struct LoadedCode {
   std::shared_ptr<const void> code;  // keeps it mapped
   const imctl_module* module = nullptr;
 };
-// Loads the shared object and asks it for its module.
-Result<LoadedCode> load_code(const ModuleFile& file);
+// Loads the shared object and asks it for its module. `name` is what errors call it.
+Result<LoadedCode> load_code(LoadableFile file, const std::string& name);
 
 }  // namespace imctl::host
 

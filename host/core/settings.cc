@@ -40,7 +40,7 @@ Status declared_twice(const std::string& section, const std::string& key, const 
 
 std::string Section::origin(std::string_view key) const {
   for (const SettingValue& value : values) {
-    if (std::string_view(value.key).substr(value.key.rfind('.') + 1) == key) {
+    if (std::string_view(value.key).substr(value.key.find('.') + 1) == key) {
       return value.source + ": " + value.key;
     }
   }
@@ -50,32 +50,49 @@ std::string Section::origin(std::string_view key) const {
 Result<SettingsSources> SettingsSources::load(
     const std::string& file, const std::vector<std::string>& flags,
     const std::map<std::string, std::string>& environment) {
-  SettingsSources sources;
-  sources.file_ = file;
-  sources.environment_ = environment;
+  std::string content;
   if (!file.empty()) {
-    auto content = read_settings_file(file);
-    if (!content.ok()) return content.status();
-    for (SettingsFile::Entry& entry : content->entries) {
-      Given& given = sources.from_file_[entry.section][entry.key];
-      if (given.lines.empty()) given.source = file + ":" + std::to_string(entry.line);
-      given.texts.push_back(std::move(entry.text));
-      given.lines.push_back(entry.line);
-    }
-    sources.file_sections_ = std::move(content->sections);
+    auto read = read_settings_content(file);
+    if (!read.ok()) return read.status();
+    content = std::move(*read);
   }
+  return load_content(file, content, flags, environment);
+}
+
+Result<SettingsSources> SettingsSources::load_content(
+    const std::string& name, const std::string& content, const std::vector<std::string>& flags,
+    const std::map<std::string, std::string>& environment) {
+  SettingsSources sources;
+  sources.file_ = name;
+  sources.environment_ = environment;
+  auto file = parse_settings(content, name);
+  if (!file.ok()) return file.status();
+  for (SettingsFile::Entry& entry : file->entries) {
+    Given& given = sources.from_file_[entry.section][entry.key];
+    if (given.lines.empty()) given.source = name + ":" + std::to_string(entry.line);
+    given.texts.push_back(std::move(entry.text));
+    given.lines.push_back(entry.line);
+  }
+  sources.file_sections_ = std::move(file->sections);
+  Status status = sources.add_flags(flags);
+  if (!status.ok()) return status;
+  return sources;
+}
+
+Status SettingsSources::add_flags(const std::vector<std::string>& flags) {
   for (const std::string& flag : flags) {
     size_t equals = flag.find('=');
-    size_t dot = flag.substr(0, equals).rfind('.');
+    // Only a key may have more dots.
+    size_t dot = flag.substr(0, equals).find('.');
     if (equals == std::string::npos || dot == std::string::npos || dot == 0 || dot + 1 == equals) {
-      return Status(IMCTL_INVALID_ARGUMENT,
-                    "a --set is not of the form section.key=value, like --set host.listen=50052");
+      return {IMCTL_INVALID_ARGUMENT,
+              "a --set is not of the form section.key=value, like --set host.listen=50052"};
     }
     // The last one counts.
-    sources.from_flags_[flag.substr(0, dot)][flag.substr(dot + 1, equals - dot - 1)] = {
+    from_flags_[flag.substr(0, dot)][flag.substr(dot + 1, equals - dot - 1)] = {
         {flag.substr(equals + 1)}, "--set", {}};
   }
-  return sources;
+  return {};
 }
 
 const SettingsSources::Given* SettingsSources::find(const Sections& sections,
@@ -114,7 +131,10 @@ std::optional<SettingsSources::Given> SettingsSources::pick(const std::string& s
   std::optional<Given> alias = pick_alias(section, field, direct);
   if (flag != nullptr) return *flag;
   if (direct) return Given{{variable->second}, "env " + variable->first, {}};
-  if (alias) return alias;
+  if (alias) {
+    from_alias_[{section, field.key()}] = alias->source;
+    return alias;
+  }
   const Given* line = find(from_file_, section, field.key());
   if (line != nullptr) return *line;
   return std::nullopt;
@@ -127,6 +147,12 @@ std::string SettingsSources::where_to_set(const std::string& section,
                      variable_name(section, field.key());
   for (const std::string& alias : field.options().env()) text += " or " + alias;
   return text + " in the environment, or with --set " + section + "." + field.key() + "=VALUE";
+}
+
+std::string SettingsSources::twice(const std::string& section, const std::string& key,
+                                   const Given& given) const {
+  return file_ + ":" + std::to_string(given.lines[1]) + ": " + section + "." + key +
+         " is on line " + std::to_string(given.lines[0]) + " already; keep one";
 }
 
 Status SettingsSources::fill(const std::string& section, const SettingField& field,
@@ -152,9 +178,7 @@ Status SettingsSources::fill(const std::string& section, const SettingField& fie
   value.text = field.printable(join(given->texts, ", "));
   std::string whose = given->source + ": " + value.key + " ";
   if (given->lines.size() > 1 && !field.is_list()) {
-    return {IMCTL_INVALID_ARGUMENT, file_ + ":" + std::to_string(given->lines[1]) + ": " +
-                                        value.key + " is on line " +
-                                        std::to_string(given->lines[0]) + " already; keep one"};
+    return {IMCTL_INVALID_ARGUMENT, twice(section, field.key(), *given)};
   }
   bool empty = std::all_of(given->texts.begin(), given->texts.end(),
                            [](const std::string& text) { return trim(text).empty(); });
@@ -196,52 +220,111 @@ Result<Section> SettingsSources::section(const std::string& name,
       }
     }
   }
-  for (const auto& [key, schema] : keys) known_[name].insert(key);
+  for (const auto& [key, schema] : keys) known_[name].keys.insert(key);
   if (!problems.empty()) return Status(code, join(problems, "\n"));
   return section;
+}
+
+Result<std::vector<FreeSetting>> SettingsSources::free_settings(const std::string& name,
+                                                                FreeKeys keys) {
+  Known& known = known_[name];
+  known.free = keys;
+  std::map<std::string, const Given*> found;
+  for (const Sections* sections : {&from_file_, &from_flags_}) {
+    auto section = sections->find(name);
+    if (section == sections->end()) continue;
+    for (const auto& [key, given] : section->second) {
+      if (takes(known, key)) found[key] = &given;
+    }
+  }
+  std::vector<FreeSetting> settings;
+  std::vector<std::string> problems;
+  for (const auto& [key, given] : found) {
+    if (given->lines.size() > 1) problems.push_back(twice(name, key, *given));
+    settings.push_back({key, given->texts.front(), given->source});
+  }
+  Status status = error_of(problems);
+  if (!status.ok()) return status;
+  return settings;
+}
+
+std::optional<std::string> SettingsSources::overridden_by(const std::string& section,
+                                                          const std::string& key) const {
+  if (find(from_flags_, section, key) != nullptr) return "--set";
+  auto known = known_.find(section);
+  bool is_free = known != known_.end() && known->second.free == FreeKeys::kAll;
+  if (is_free || key.find('.') != std::string::npos) return std::nullopt;
+  auto variable = environment_.find(variable_name(section, key));
+  if (variable != environment_.end()) return "env " + variable->first;
+  auto alias = from_alias_.find({section, key});
+  if (alias != from_alias_.end()) return alias->second;
+  return std::nullopt;
+}
+
+bool SettingsSources::takes(const Known& known, const std::string& key) {
+  if (known.keys.count(key) != 0) return true;
+  // A flag's key may be of any form.
+  if (!known.free || !is_setting_key(key)) return false;
+  return *known.free == FreeKeys::kAll || key.find('.') != std::string::npos;
+}
+
+std::string SettingsSources::settings_of(const Known& known) {
+  std::string names = join({known.keys.begin(), known.keys.end()}, ", ");
+  if (!known.free) return "its settings are: " + names;
+  std::string free = *known.free == FreeKeys::kAll ? "names of letters, digits, -, _ and ."
+                                                   : "names with a dot in them";
+  return "its settings are: " + (names.empty() ? free : names + ", and " + free);
 }
 
 void SettingsSources::check_keys(const Sections& sections,
                                  std::vector<std::string>& problems) const {
   for (const auto& [section, keys] : sections) {
+    if (elsewhere_.count(section) != 0) continue;
     auto known = known_.find(section);
     for (const auto& [key, given] : keys) {
       if (known == known_.end()) {
         // Of a file's sections check() tells once.
         if (!given.lines.empty()) continue;
         problems.push_back(given.source + " " + section + "." + key + ": " + no_section(section));
-      } else if (known->second.count(key) == 0) {
-        std::vector<std::string> names(known->second.begin(), known->second.end());
-        problems.push_back(
-            given.source + ": section [" + section + "] has no setting `" + key + "`; " +
-            did_you_mean(nearest(key, names), "its settings are: " + join(names, ", ")));
+      } else if (!takes(known->second, key)) {
+        const std::set<std::string>& keys_known = known->second.keys;
+        problems.push_back(given.source + ": section [" + section + "] has no setting `" + key +
+                           "`; " +
+                           did_you_mean(nearest(key, {keys_known.begin(), keys_known.end()}),
+                                        settings_of(known->second)));
       }
     }
   }
 }
 
 std::string SettingsSources::no_section(const std::string& section) const {
-  std::string near = nearest(section, names_of(known_));
+  std::vector<std::string> names = names_of(known_);
+  names.insert(names.end(), elsewhere_.begin(), elsewhere_.end());
+  std::string near = nearest(section, names);
   return "no loaded module is named `" + section + "`; " +
          did_you_mean(near, "load it (host.modules) or remove its settings");
 }
 
 void SettingsSources::check_environment(std::vector<std::string>& problems) const {
   std::set<std::string> variables;
-  for (const auto& [section, keys] : known_) {
-    for (const std::string& key : keys) variables.insert(variable_name(section, key));
+  for (const auto& [section, known] : known_) {
+    for (const std::string& key : known.keys) variables.insert(variable_name(section, key));
   }
-  for (const auto& [section, keys] : known_) {
+  for (const auto& [section, known] : known_) {
+    if (elsewhere_.count(section) != 0) continue;
     std::string prefix = variable_name(section, "");
     for (auto variable = environment_.lower_bound(prefix);
          variable != environment_.end() && variable->first.compare(0, prefix.size(), prefix) == 0;
          ++variable) {
       if (variables.count(variable->first) != 0) continue;
       std::vector<std::string> names(variables.begin(), variables.end());
-      problems.push_back(
-          "env " + variable->first + ": section [" + section + "] has no such setting; " +
-          did_you_mean(nearest(variable->first, names),
-                       "its settings are: " + join({keys.begin(), keys.end()}, ", ")));
+      std::string otherwise =
+          known.free ? "what may have any name is set in the config file or with --set " + section +
+                           ".NAME=VALUE"
+                     : settings_of(known);
+      problems.push_back("env " + variable->first + ": section [" + section +
+                         "] has no such setting; " +
+                         did_you_mean(nearest(variable->first, names), otherwise));
     }
   }
 }
@@ -264,10 +347,20 @@ void SettingsSources::check_shared(std::vector<std::string>& problems) const {
   }
 }
 
+std::vector<std::string> SettingsSources::sections_with(const std::string& key) const {
+  std::set<std::string> found;
+  for (const Sections* sections : {&from_file_, &from_flags_}) {
+    for (const auto& [section, keys] : *sections) {
+      if (keys.count(key) != 0) found.insert(section);
+    }
+  }
+  return {found.begin(), found.end()};
+}
+
 Status SettingsSources::check() const {
   std::vector<std::string> problems;
   for (const auto& [section, line] : file_sections_) {
-    if (known_.count(section) != 0) continue;
+    if (known_.count(section) != 0 || elsewhere_.count(section) != 0) continue;
     problems.push_back(file_ + ":" + std::to_string(line) + ": " + no_section(section));
   }
   check_keys(from_file_, problems);

@@ -56,13 +56,36 @@ class Section {
   std::vector<SettingValue> values;
 };
 
+// A setting whose key no schema knows.
+struct FreeSetting {
+  std::string key;     // without the section
+  std::string text;    // as written; nothing is masked
+  std::string source;  // "imctl.conf:12", "--set"
+
+  // How to begin an error about it: "imctl.conf:12: bind.awakari.messages.Service".
+  std::string origin(std::string_view section) const {
+    return source + ": " + std::string(section) + "." + key;
+  }
+};
+
+// Which keys of a section are free.
+enum class FreeKeys {
+  kDotted,  // those with a dot; the others are settings, for section()
+  kAll
+};
+
 // Everything that was said, before it is known what it means. Not for use from several threads.
 class SettingsSources {
  public:
-  // `file`: empty for none. `flags`: "section.key=value". `environment`: all of it, name -> value.
+  // `file`: empty for none. `flags`: "section.key=value", where the first dot counts: keys may have
+  // more. `environment`: all of it, name -> value.
   static Result<SettingsSources> load(const std::string& file,
                                       const std::vector<std::string>& flags,
                                       const std::map<std::string, std::string>& environment);
+  // The same of a content that is in no file yet; `name` is what errors and sources call it.
+  static Result<SettingsSources> load_content(
+      const std::string& name, const std::string& content, const std::vector<std::string>& flags,
+      const std::map<std::string, std::string>& environment);
 
   // Fills one message per schema from section `name`; the schemas share its keys. A flag wins over
   // the environment, the environment over the file, the file over the default; in the environment
@@ -72,6 +95,25 @@ class SettingsSources {
   // An error names for every bad value the line, variable or flag, why, and what to do.
   Result<Section> section(const std::string& name,
                           const std::vector<const google::protobuf::Descriptor*>& schemas);
+
+  // The free keys of section `name`, in alphabetical order; a flag wins over the file, and there
+  // are no variables for them. With kDotted the section's other keys still go through section(), if
+  // it has any. A key that stands twice in the file is an error.
+  Result<std::vector<FreeSetting>> free_settings(const std::string& name, FreeKeys keys);
+
+  // The sections that say something of a key in the file or with --set, in alphabetical order. (In
+  // the environment a section's name cannot be told for sure.)
+  std::vector<std::string> sections_with(const std::string& key) const;
+
+  // Section `name` is that of a module which is installed but off: whatever is in it, check() lets
+  // it pass, also if some of it was asked for.
+  void known_elsewhere(const std::string& name) { elsewhere_.insert(name); }
+
+  // What wins over the file's value of a setting, so that changing the file is of no effect:
+  // "--set", "env IMCTL_HOST__LISTEN"; nothing if the file's counts. Of the variables that a
+  // setting declares (DB_URI) only known once its section was asked for, as are the free keys.
+  std::optional<std::string> overridden_by(const std::string& section,
+                                           const std::string& key) const;
 
   // After every section was asked for: what is left over is an error. An unknown key or section, a
   // variable of a known section with an unknown key, a shared variable (DB_URI) whose scheme is
@@ -87,6 +129,12 @@ class SettingsSources {
   };
   using Sections = std::map<std::string, std::map<std::string, Given>>;
 
+  // What is known of a section that was asked for.
+  struct Known {
+    std::set<std::string> keys;    // those of the schemas
+    std::optional<FreeKeys> free;  // which others it has besides
+  };
+
   // A variable that belongs to whichever module serves the scheme of its value.
   struct SharedVariable {
     bool taken = false;
@@ -94,6 +142,7 @@ class SettingsSources {
     std::map<std::string, std::vector<std::string>> served;  // section -> schemes
   };
 
+  Status add_flags(const std::vector<std::string>& flags);
   static const Given* find(const Sections& sections, const std::string& section,
                            const std::string& key);
   // What is in force; nothing: the default.
@@ -105,6 +154,9 @@ class SettingsSources {
   Status fill(const std::string& section, const SettingField& field,
               google::protobuf::Message& message, SettingValue& value);
   std::string where_to_set(const std::string& section, const SettingField& field) const;
+  std::string twice(const std::string& section, const std::string& key, const Given& given) const;
+  static bool takes(const Known& known, const std::string& key);
+  static std::string settings_of(const Known& known);
   std::string no_section(const std::string& section) const;
   void check_keys(const Sections& sections, std::vector<std::string>& problems) const;
   void check_environment(std::vector<std::string>& problems) const;
@@ -115,7 +167,10 @@ class SettingsSources {
   Sections from_file_;
   Sections from_flags_;
   std::map<std::string, std::string> environment_;
-  std::map<std::string, std::set<std::string>> known_;  // sections asked for -> keys
+  std::map<std::string, Known> known_;  // sections asked for
+  std::set<std::string> elsewhere_;
+  // Settings whose value an alias gives: (section, key) -> "env DB_URI".
+  std::map<std::pair<std::string, std::string>, std::string> from_alias_;
   std::map<std::string, SharedVariable> shared_;
 };
 

@@ -23,13 +23,6 @@ namespace {
 // hold.
 constexpr char kHash = '\x01';
 
-bool is_name(std::string_view text) {
-  return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '_';
-  });
-}
-
 bool is_blank(char c) { return c == ' ' || c == '\t'; }
 
 // Up to a '#' that a blank precedes.
@@ -40,14 +33,19 @@ std::string_view without_comment(std::string_view text) {
   return trim(text);
 }
 
+struct Quoted {
+  std::string text;
+  size_t size = 0;  // with the quotes
+};
+
 // The text of a value that starts with a quote; nothing if it is not well formed.
-std::optional<std::string> unquote(std::string_view value) {
+std::optional<Quoted> unquote(std::string_view value) {
   std::string text;
   for (size_t i = 1; i < value.size(); ++i) {
     if (value[i] == '"') {
       // The quote counts as a blank: a comment may follow at once.
       if (!without_comment(value.substr(i + 1)).empty()) return std::nullopt;
-      return text;
+      return Quoted{std::move(text), i + 1};
     }
     if (value[i] == '\\') {
       ++i;
@@ -58,6 +56,47 @@ std::optional<std::string> unquote(std::string_view value) {
   return std::nullopt;
 }
 
+Status bad(const std::string& what) { return {IMCTL_INVALID_ARGUMENT, what}; }
+
+Result<SettingsLine> scan_header(std::string_view text) {
+  if (text.back() != ']') return bad("a section is written [name]: the closing ] is missing");
+  std::string_view section = trim(text.substr(1, text.size() - 2));
+  if (!is_section_name(section)) {
+    return bad("a section's name is of letters, digits, - and _, like [host]");
+  }
+  SettingsLine line;
+  line.kind = SettingsLine::Kind::kSection;
+  line.name = section;
+  return line;
+}
+
+Result<SettingsLine> scan_entry(std::string_view raw) {
+  size_t equals = raw.find('=');
+  std::string_view key = trim(raw.substr(0, equals));
+  if (equals == std::string_view::npos || !is_setting_key(key)) {
+    return bad("is neither `key = value` nor [section] nor a comment (#)");
+  }
+  SettingsLine line;
+  line.kind = SettingsLine::Kind::kEntry;
+  line.name = key;
+  line.begin = equals + 1;
+  line.end = line.begin;
+  std::string_view value = without_comment(raw.substr(equals + 1));
+  if (value.empty()) return line;
+  line.begin = static_cast<size_t>(value.data() - raw.data());
+  line.end = line.begin + value.size();
+  line.text = value;
+  if (value.front() != '"') return line;
+  std::optional<Quoted> quoted = unquote(trim(raw.substr(equals + 1)));
+  if (!quoted) {
+    return bad("`" + line.name +
+               "`: a quoted value ends with \" and has \\\" and \\\\ for \" and \\");
+  }
+  line.text = std::move(quoted->text);
+  line.end = line.begin + quoted->size;
+  return line;
+}
+
 // Turns each line of a config into what Boost is to see of it.
 class Preparer {
  public:
@@ -65,14 +104,23 @@ class Preparer {
 
   Status line(std::string_view raw) {
     ++line_;
-    if (std::any_of(raw.begin(), raw.end(),
-                    [](char c) { return c != '\t' && c >= 0 && c < ' '; })) {
-      return error("has a control character; remove it");
+    Result<SettingsLine> line = scan_settings_line(raw);
+    if (!line.ok()) return error(line.status().message());
+    switch (line->kind) {
+      case SettingsLine::Kind::kOther: return {};
+      case SettingsLine::Kind::kSection:
+        sections.emplace(line->name, line_);
+        prepared += "[" + line->name + "]\n";
+        return {};
+      case SettingsLine::Kind::kEntry: break;
     }
-    std::string_view text = trim(raw);
-    if (text.empty() || text.front() == '#' || text.front() == ';') return {};
-    if (text.front() == '[') return header(without_comment(text));
-    return entry(text);
+    if (sections.empty()) {
+      return error("`" + line->name +
+                   "` stands before any [section]; put it below the section that it belongs to");
+    }
+    std::replace(line->text.begin(), line->text.end(), '#', kHash);
+    prepared += line->name + " = " + std::to_string(line_) + " \"" + line->text + "\"\n";
+    return {};
   }
 
   std::string prepared;
@@ -83,48 +131,13 @@ class Preparer {
     return {IMCTL_INVALID_ARGUMENT, name_ + ":" + std::to_string(line_) + ": " + what};
   }
 
-  Status header(std::string_view text) {
-    if (text.back() != ']') return error("a section is written [name]: the closing ] is missing");
-    std::string_view section = trim(text.substr(1, text.size() - 2));
-    if (!is_name(section)) {
-      return error("a section's name is of letters, digits, - and _, like [host]");
-    }
-    sections.emplace(section, line_);
-    prepared += "[" + std::string(section) + "]\n";
-    return {};
-  }
-
-  Status entry(std::string_view text) {
-    size_t equals = text.find('=');
-    std::string_view key = trim(text.substr(0, equals));
-    if (equals == std::string_view::npos || !is_name(key)) {
-      return error("is neither `key = value` nor [section] nor a comment (#)");
-    }
-    if (sections.empty()) {
-      return error("`" + std::string(key) +
-                   "` stands before any [section]; put it below the section that it belongs to");
-    }
-    std::string_view rest = text.substr(equals + 1);
-    std::string value(without_comment(rest));
-    if (!value.empty() && value.front() == '"') {
-      auto unquoted = unquote(trim(rest));
-      if (!unquoted) {
-        return error("`" + std::string(key) +
-                     "`: a quoted value ends with \" and has \\\" and \\\\ for \" and \\");
-      }
-      value = *std::move(unquoted);
-    }
-    std::replace(value.begin(), value.end(), '#', kHash);
-    prepared += std::string(key) + " = " + std::to_string(line_) + " \"" + value + "\"\n";
-    return {};
-  }
-
   const std::string& name_;
   int line_ = 0;
 };
 
 SettingsFile::Entry to_entry(const boost::program_options::option& option) {
-  size_t dot = option.string_key.rfind('.');
+  // The first dot: keys may have more of them, sections have none.
+  size_t dot = option.string_key.find('.');
   const std::string& carried = option.value.front();
   size_t quote = carried.find('"');
   SettingsFile::Entry entry;
@@ -137,6 +150,31 @@ SettingsFile::Entry to_entry(const boost::program_options::option& option) {
 }
 
 }  // namespace
+
+bool is_section_name(std::string_view text) {
+  return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_';
+  });
+}
+
+bool is_setting_key(std::string_view text) {
+  for (size_t dot; (dot = text.find('.')) != std::string_view::npos; text.remove_prefix(dot + 1)) {
+    if (!is_section_name(text.substr(0, dot))) return false;
+  }
+  return is_section_name(text);
+}
+
+Result<SettingsLine> scan_settings_line(std::string_view line) {
+  if (std::any_of(line.begin(), line.end(),
+                  [](char c) { return c != '\t' && c >= 0 && c < ' '; })) {
+    return bad("has a control character; remove it");
+  }
+  std::string_view text = trim(line);
+  if (text.empty() || text.front() == '#' || text.front() == ';') return SettingsLine();
+  if (text.front() == '[') return scan_header(without_comment(text));
+  return scan_entry(line);
+}
 
 Result<SettingsFile> parse_settings(const std::string& content, const std::string& name) {
   Preparer preparer(name);
@@ -164,7 +202,7 @@ Result<SettingsFile> parse_settings(const std::string& content, const std::strin
   return file;
 }
 
-Result<SettingsFile> read_settings_file(const std::string& path) {
+Result<std::string> read_settings_content(const std::string& path) {
   std::ifstream stream(path, std::ios::binary);
   // A folder opens but does not read.
   bool opened = stream.is_open();
@@ -176,7 +214,13 @@ Result<SettingsFile> read_settings_file(const std::string& path) {
   }
   std::ostringstream content;
   content << stream.rdbuf();
-  return parse_settings(content.str(), path);
+  return content.str();
+}
+
+Result<SettingsFile> read_settings_file(const std::string& path) {
+  auto content = read_settings_content(path);
+  if (!content.ok()) return content.status();
+  return parse_settings(*content, path);
 }
 
 }  // namespace imctl::host

@@ -4,8 +4,8 @@
 
 #include <grpcpp/grpcpp.h>
 
-#include "core/buffer.h"
-#include "core/call.h"
+#include "road/buffer.h"
+#include "road/call.h"
 #include "imctl/status.h"
 
 namespace imctl::host {

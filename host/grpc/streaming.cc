@@ -3,10 +3,10 @@
 #include <mutex>
 #include <optional>
 
-#include "core/call.h"
 #include "core/host.h"
-#include "core/method_table.h"
 #include "grpc/exchange.h"
+#include "road/call.h"
+#include "road/method_table.h"
 
 namespace imctl::host {
 namespace {
@@ -160,10 +160,7 @@ ByteReactor* start_by_name(Host& host, const std::string& name,
                            grpc::CallbackServerContext* context) {
   MethodSlot* target = host.methods().find(name);
   if (target == nullptr || target->route() == nullptr) {
-    constexpr size_t kNameLimit = 200;
-    return new Refusal(grpc::Status(grpc::StatusCode::UNIMPLEMENTED,
-                                    "no loaded module serves " + name.substr(0, kNameLimit) +
-                                        " (`imctl module list` shows what is served)"));
+    return new Refusal(to_grpc(host.not_served(name)));
   }
   return start_stream(host, target, context);
 }

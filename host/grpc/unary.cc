@@ -1,6 +1,6 @@
 #include "grpc/unary.h"
 
-#include "core/call.h"
+#include "road/call.h"
 #include "core/host.h"
 #include "grpc/exchange.h"
 

@@ -15,8 +15,8 @@
 #include <utility>
 #include <vector>
 
-#include "core/call.h"
 #include "core/host.h"
+#include "road/call.h"
 
 namespace imctl::host {
 
@@ -41,6 +41,10 @@ class InProcess {
     HostOptions options;
     options.set = {"host.data=" + folder_.path(), "host.module_path=" + module_path,
                    "host.modules=" + modules};
+    // In this process, but for the tests of the other way.
+    for (const char* name : {"echo", "twin-a", "twin-b"}) {
+      options.set.push_back(std::string(name) + ".isolate=no");
+    }
     options.set.insert(options.set.end(), set.begin(), set.end());
     options.quiet = true;
     Result<std::unique_ptr<Host>> opened = Host::open(options);

@@ -5,7 +5,9 @@
 #include <fstream>
 #include <sstream>
 
+#include "core/description.h"
 #include "core/module_loader.h"
+#include "core/module_order.h"
 #include "echo.pb.h"
 #include "in_process.h"
 
@@ -32,9 +34,10 @@ TEST(Modules, TwoWithTheSameProtoPathLoadAndAnswer) {
     ASSERT_TRUE(reply.ok()) << reply.status().message();
     EXPECT_EQ(reply->text(), std::string("twin-") + twin);
   }
-  EXPECT_NE(
-      in_process.host->find_module("twin-a")->descriptors().message("imctl.test.twin.v1.Who"),
-      in_process.host->find_module("twin-b")->descriptors().message("imctl.test.twin.v1.Who"));
+  EXPECT_NE(in_process.host->find_module("twin-a")->description().descriptors->message(
+                "imctl.test.twin.v1.Who"),
+            in_process.host->find_module("twin-b")->description().descriptors->message(
+                "imctl.test.twin.v1.Who"));
 }
 
 TEST(Modules, UnloadedIsUnmapped) {
@@ -62,7 +65,8 @@ TEST(Modules, InspectedWithoutRunningCode) {
   EXPECT_EQ(file->manifest.abi_pin(), abi_pin());
   EXPECT_EQ(file->manifest.serves(0), "imctl.test.echo.v1.Echo");
   EXPECT_EQ(maps().find("/echo.so"), std::string::npos);
-  EXPECT_TRUE(check_loadable(*file).ok());
+  EXPECT_TRUE(check_manifest(*file).ok());
+  EXPECT_TRUE(check_libraries(*file).ok());
 }
 
 TEST(Modules, RefusedInWords) {
@@ -71,7 +75,8 @@ TEST(Modules, RefusedInWords) {
   auto why = [&](auto&& change) {
     ModuleFile changed = *file;
     change(changed);
-    return check_loadable(changed).message();
+    Status status = check_manifest(changed);
+    return (status.ok() ? check_libraries(changed) : status).message();
   };
   EXPECT_NE(why([](ModuleFile& f) { f.manifest.set_abi_pin("0123"); }).find("another module.h"),
             std::string::npos);
@@ -100,25 +105,22 @@ TEST(Modules, AMissingOneIsNamedWithWhatThereIs) {
 }
 
 TEST(Modules, OrderFollowsNeeds) {
-  auto file = [](const std::string& name, const std::string& serves, const std::string& needs) {
-    ModuleFile made;
-    made.manifest.set_name(name);
-    made.manifest.add_serves(serves);
-    if (!needs.empty()) made.manifest.add_needs()->set_service(needs);
-    return made;
+  auto module = [](const std::string& name, const std::string& needs) {
+    auto made = std::make_shared<Description>();
+    made->file.manifest.set_name(name);
+    if (!needs.empty()) made->file.manifest.add_needs()->set_service(needs);
+    return std::shared_ptr<const Description>(made);
   };
-  Result<std::vector<ModuleFile>> ordered =
-      order_modules({file("a", "A", "B"), file("b", "B", "C"), file("c", "C", "")}, Manifest());
+  std::map<std::string, std::string> providers = {{"A", "a"}, {"B", "b"}, {"C", "c"}};
+  auto ordered = order_modules({module("a", "B"), module("b", "C"), module("c", "")}, providers);
   ASSERT_TRUE(ordered.ok());
-  EXPECT_EQ((*ordered)[0].manifest.name(), "c");
-  EXPECT_EQ((*ordered)[2].manifest.name(), "a");
+  EXPECT_EQ((*ordered)[0]->name(), "c");
+  EXPECT_EQ((*ordered)[2]->name(), "a");
 
-  Status circle = order_modules({file("a", "A", "B"), file("b", "B", "A")}, Manifest()).status();
+  Status circle = order_modules({module("a", "B"), module("b", "A")}, providers).status();
   EXPECT_NE(circle.message().find("a -> b -> a"), std::string::npos) << circle.message();
-  Status missing = order_modules({file("a", "A", "B")}, Manifest()).status();
-  EXPECT_NE(missing.message().find("requires B"), std::string::npos) << missing.message();
-  Status twice = order_modules({file("a", "A", ""), file("b", "A", "")}, Manifest()).status();
-  EXPECT_NE(twice.message().find("both serve A"), std::string::npos) << twice.message();
+  Status missing = order_modules({module("a", "D")}, providers).status();
+  EXPECT_NE(missing.message().find("requires D"), std::string::npos) << missing.message();
 }
 
 TEST(Modules, OneHostADataFolder) {

@@ -4,12 +4,12 @@
 #include <atomic>
 #include <thread>
 
-#include "core/buffer.h"
 #include "core/health.h"
 #include "core/log.h"
-#include "core/metrics.h"
-#include "core/pool.h"
-#include "core/timer.h"
+#include "road/buffer.h"
+#include "road/metrics.h"
+#include "road/pool.h"
+#include "road/timer.h"
 
 namespace imctl::host {
 namespace {

@@ -120,6 +120,21 @@ TEST(SettingsFile, KnowsSectionsAndLines) {
   EXPECT_EQ(file->sections.at("b-c"), 5);
 }
 
+TEST(SettingsFile, KeysMayHaveDots) {
+  auto file = parse_settings("[bind]\nawakari.messages.Service = a.b\nplain = 1\n", "f");
+  ASSERT_TRUE(file.ok()) << file.status().message();
+  ASSERT_EQ(file->entries.size(), 2U);
+  EXPECT_EQ(file->entries[0].section, "bind");
+  EXPECT_EQ(file->entries[0].key, "awakari.messages.Service");
+  EXPECT_EQ(file->entries[0].text, "a.b");
+  EXPECT_EQ(file->entries[1].key, "plain");
+  for (const char* line : {".a = 1", "a. = 1", "a..b = 1", ". = 1", "a b.c = 1"}) {
+    EXPECT_EQ(value_of(line),
+              "error: f:2: is neither `key = value` nor [section] nor a comment (#)");
+  }
+  EXPECT_FALSE(parse_settings("[a.b]\n", "f").ok());
+}
+
 TEST(SettingsFile, ErrorsNameTheLineAndShowNothing) {
   for (const char* line :
        {"hunter2", "pass word = hunter2", "k = \"hunter2", "k = \"hunter2\" x", "k = \"\\hunter2\"",
@@ -574,6 +589,142 @@ TEST_F(SettingsTest, AModuleThatDeclaresNonsenseIsRefused) {
   EXPECT_NE(error("BadBound").find("bad bound many"), std::string::npos);
   flags_ = {"store-x.s=x"};
   EXPECT_NE(error("BadPattern").find("bad pattern ("), std::string::npos);
+}
+
+// "key = text (source)" for each, with the file's name taken out.
+std::vector<std::string> shown(const Result<std::vector<FreeSetting>>& settings,
+                               const std::string& file) {
+  if (!settings.ok()) return {settings.status().message()};
+  std::vector<std::string> all;
+  for (const FreeSetting& setting : *settings) {
+    std::string source = setting.source;
+    if (!file.empty() && source.compare(0, file.size(), file) == 0) {
+      source.replace(0, file.size(), "F");
+    }
+    all.push_back(setting.key + " = " + setting.text + " (" + source + ")");
+  }
+  return all;
+}
+
+using Shown = std::vector<std::string>;
+
+TEST_F(SettingsTest, DottedKeysAreFreeBesideSettings) {
+  file("[bind]\nb.S = grpc://h:1#x\npool_threads = 8\na.S = one\n[bind]\nc.S =\n");
+  flags_ = {"bind.a.S=lost", "bind.a.S=two", "bind.d.e.S=x=y"};
+  SettingsSources all = sources();
+  auto free = all.free_settings("bind", FreeKeys::kDotted);
+  EXPECT_EQ(shown(free, file_), (Shown{"a.S = two (--set)", "b.S = grpc://h:1#x (F:2)",
+                                       "c.S =  (F:6)", "d.e.S = x=y (--set)"}));
+  EXPECT_EQ((*free)[1].origin("bind"), file_ + ":2: bind.b.S");
+  auto section = all.section("bind", {schemas_["HostConfig"]});
+  ASSERT_TRUE(section.ok()) << section.status().message();
+  EXPECT_EQ(get(*section->messages[0], "pool_threads"), "8");
+  EXPECT_EQ(section->origin("pool_threads"), file_ + ":3: bind.pool_threads");
+  EXPECT_TRUE(all.check().ok()) << all.check().message();
+}
+
+TEST_F(SettingsTest, AllKeysOfASectionCanBeFree) {
+  file("[nodes]\nnode-1 = a\neu.node_2 = b\n[none]\n");
+  SettingsSources all = sources();
+  EXPECT_EQ(shown(all.free_settings("nodes", FreeKeys::kAll), file_),
+            (Shown{"eu.node_2 = b (F:3)", "node-1 = a (F:2)"}));
+  EXPECT_EQ(shown(all.free_settings("none", FreeKeys::kAll), file_), Shown{});
+  EXPECT_EQ(shown(all.free_settings("absent", FreeKeys::kDotted), file_), Shown{});
+  EXPECT_TRUE(all.check().ok()) << all.check().message();
+}
+
+TEST_F(SettingsTest, WhatIsNotFreeIsLeftOver) {
+  file("[bind]\npool_thread = 8\nzzzzzzzzz = 8\n[store-x]\nu.ri = x\n");
+  flags_ = {"nodes.a b=1", "nodes..a=1", "store-x.a.b=1"};
+  environment_ = {{"IMCTL_NODES__A", "1"}, {"IMCTL_BIND__A.S", "1"}};
+  SettingsSources all = sources();
+  EXPECT_TRUE(all.free_settings("bind", FreeKeys::kDotted).ok());
+  EXPECT_TRUE(all.section("bind", {schemas_["HostConfig"]}).ok());
+  EXPECT_EQ(shown(all.free_settings("nodes", FreeKeys::kAll), file_), Shown{});
+  EXPECT_TRUE(all.section("store-x", {schemas_["Clash"]}).ok());
+  std::string message = all.check().message();
+  for (size_t at; (at = message.find(file_)) != std::string::npos;) {
+    message.replace(at, file_.size(), "F");
+  }
+  EXPECT_EQ(message,
+            "F:2: section [bind] has no setting `pool_thread`; did you mean `pool_threads`?\n"
+            "F:3: section [bind] has no setting `zzzzzzzzz`; its settings are: pool_threads, and "
+            "names with a dot in them\n"
+            "F:5: section [store-x] has no setting `u.ri`; its settings are: pool_threads\n"
+            "--set: section [nodes] has no setting `.a`; its settings are: names of letters, "
+            "digits, -, _ and .\n"
+            "--set: section [nodes] has no setting `a b`; its settings are: names of letters, "
+            "digits, -, _ and .\n"
+            "--set: section [store-x] has no setting `a.b`; its settings are: pool_threads\n"
+            "env IMCTL_BIND__A.S: section [bind] has no such setting; what may have any name is "
+            "set in the config file or with --set bind.NAME=VALUE\n"
+            "env IMCTL_NODES__A: section [nodes] has no such setting; what may have any name is "
+            "set in the config file or with --set nodes.NAME=VALUE");
+}
+
+TEST_F(SettingsTest, AFreeKeyTwice) {
+  file("[bind]\na.S = 1\n\na.S = 2\n");
+  EXPECT_EQ(shown(sources().free_settings("bind", FreeKeys::kDotted), file_),
+            Shown{file_ + ":4: bind.a.S is on line 2 already; keep one"});
+  flags_ = {"bind.a.S=3"};
+  EXPECT_EQ(shown(sources().free_settings("bind", FreeKeys::kDotted), file_),
+            Shown{"a.S = 3 (--set)"});
+}
+
+TEST_F(SettingsTest, SectionsOfModulesThatAreOffPass) {
+  file("[store-x]\nlevel = 1\n[store-y]\nanything = x\na.b = y\n[zzzzzzzz]\n");
+  flags_ = {"store-y.other=1"};
+  environment_ = {{"IMCTL_STORE_Y__THIRD", "1"}};
+  SettingsSources all = sources();
+  all.known_elsewhere("store-y");
+  all.known_elsewhere("zzzzzzzy");
+  ASSERT_TRUE(all.section("store-x", {schemas_["Config"]}).ok());
+  EXPECT_EQ(all.check().message(),
+            file_ + ":6: no loaded module is named `zzzzzzzz`; did you mean `zzzzzzzy`?");
+  // Also if what every module has was looked at.
+  EXPECT_TRUE(all.section("store-y", {schemas_["HostConfig"]}).ok());
+  EXPECT_EQ(all.check().message(),
+            file_ + ":6: no loaded module is named `zzzzzzzz`; did you mean `zzzzzzzy`?");
+}
+
+TEST_F(SettingsTest, SectionsWithAKey) {
+  file("[b]\nk = 1\n[a]\nk =\n[c]\nl = 1\n");
+  flags_ = {"d.k=1", "e.l=1"};
+  EXPECT_EQ(sources().sections_with("k"), (Shown{"a", "b", "d"}));
+  EXPECT_EQ(sources().sections_with("m"), Shown{});
+}
+
+TEST_F(SettingsTest, AContentThatIsInNoFile) {
+  auto loaded = SettingsSources::load_content("new.conf", "[store-x]\nlevel = 3\n",
+                                              {"store-x.table=t_t"}, {});
+  ASSERT_TRUE(loaded.ok()) << loaded.status().message();
+  auto section = loaded->section("store-x", {schemas_["Config"]});
+  ASSERT_TRUE(section.ok()) << section.status().message();
+  EXPECT_EQ(section->origin("level"), "new.conf:2: store-x.level");
+  EXPECT_EQ(section->origin("table"), "--set: store-x.table");
+  EXPECT_EQ(SettingsSources::load_content("new.conf", "\n[x\n", {}, {}).status().message(),
+            "new.conf:2: a section is written [name]: the closing ] is missing");
+}
+
+TEST_F(SettingsTest, WhatOverridesTheFile) {
+  file("[store-x]\nlevel = 1\ntable = t_t\nsize = 1MiB\nuri = sqlite:x\n[nodes]\nn = 1\n");
+  flags_ = {"store-x.level=2", "bind.a.S=x"};
+  environment_ = {
+      {"IMCTL_STORE_X__SIZE", "2MiB"}, {"IMCTL_STORE_X__LEVEL", "3"}, {"TABLE", "u_u"},
+      {"DB_URI", "postgres:x"},        {"IMCTL_NODES__N", "4"},       {"IMCTL_BIND__B.S", "4"}};
+  SettingsSources all = sources();
+  EXPECT_EQ(all.overridden_by("store-x", "level"), "--set");
+  EXPECT_EQ(all.overridden_by("store-x", "size"), "env IMCTL_STORE_X__SIZE");
+  EXPECT_TRUE(all.section("store-x", {schemas_["Config"]}).ok());
+  EXPECT_EQ(all.overridden_by("store-x", "table"), "env TABLE");
+  // Somebody else's.
+  EXPECT_EQ(all.overridden_by("store-x", "uri"), std::nullopt);
+  EXPECT_EQ(all.overridden_by("store-x", "keep"), std::nullopt);
+  EXPECT_TRUE(all.free_settings("bind", FreeKeys::kDotted).ok());
+  EXPECT_TRUE(all.free_settings("nodes", FreeKeys::kAll).ok());
+  EXPECT_EQ(all.overridden_by("bind", "a.S"), "--set");
+  EXPECT_EQ(all.overridden_by("bind", "b.S"), std::nullopt);
+  EXPECT_EQ(all.overridden_by("nodes", "n"), std::nullopt);
 }
 
 TEST_F(SettingsTest, ASectionMayBeAskedForTwice) {

@@ -263,7 +263,15 @@ typedef struct imctl_call_events {
   void (*on_cancel)(void* user, int32_t code);
   /* After finish: `user` is not used any more. Always the last. */
   void (*on_released)(void* user);
+  /* The module is being replaced or stopped: a stream should end soon, with IMCTL_UNAVAILABLE and,
+   * where the module can go on from a place, the trailer IMCTL_RESUME_KEY. 1: it will end itself, and
+   * has until the host's deadline; 0, or a NULL slot: the host ends it now. */
+  int32_t (*on_moving)(void* user);
 } imctl_call_events;
+
+/* Trailer of a stream that ends because its module moves: bytes that say where to go on. A caller
+ * gives them back as metadata of the same key when it calls again. */
+#define IMCTL_RESUME_KEY "imctl-resume-bin"
 
 typedef struct imctl_call_table {
   uint32_t struct_size;
@@ -301,6 +309,11 @@ typedef struct imctl_call_table {
 typedef struct imctl_target imctl_target; /* a method by name; lives as long as the host */
 typedef struct imctl_client_call imctl_client_call; /* a call being made */
 
+typedef struct imctl_metadata {
+  imctl_str key; /* of a-z, 0-9, '-', '_' and '.' */
+  imctl_str value;
+} imctl_metadata;
+
 typedef struct imctl_client_options {
   uint32_t struct_size;
   uint32_t flags; /* enum imctl_context_flag, added to the parent's */
@@ -308,6 +321,8 @@ typedef struct imctl_client_options {
       parent;      /* on whose behalf: principal, id, deadline, flags are inherited, its cancel too.
                       NULL: the module as itself, only towards services in its manifest's `needs` */
   int64_t timeout; /* nanoseconds from now; 0: the parent's deadline only */
+  const imctl_metadata* metadata; /* what the callee may read; copied */
+  size_t metadata_count;
 } imctl_client_options;
 
 /* All [call]. on_finish is required and the last. */
@@ -340,6 +355,10 @@ typedef struct imctl_client_table {
   void (*writes_done)(imctl_client_call* call);                  /* no more writes. [any] */
   void (*cancel)(imctl_client_call* call);                       /* on_finish comes soon. [any] */
   void (*release)(imctl_client_call* call); /* gives the handle up; does not cancel. [any] */
+
+  /* The first value of a key of the reply's trailing metadata; size 0 if absent. From on_finish
+   * until release. [any] */
+  imctl_str (*trailer)(imctl_client_call* call, imctl_str key);
 } imctl_client_table;
 
 /* ---- "imctl.pool/1": work that may block
@@ -410,6 +429,23 @@ typedef struct imctl_health_table {
    * calls still arrive. An active module serves until it says otherwise. [any] */
   void (*set)(imctl_host* host, int32_t serving, imctl_str reason);
 } imctl_health_table;
+
+/* ---- "imctl.handover/1": offered by a module, for its own replacement
+ * ------------------------------ */
+
+#define IMCTL_HANDOVER_TABLE "imctl.handover/1"
+
+/* State in memory that a new copy of the module should have from the old one: the old one is
+ * asked once no call is in flight, before its deactivate; the new one gets it before its activate.
+ * `state` is the module's own format, and may be that of another version: a new copy that cannot
+ * read it says so in words and is not used. Both [lifecycle]. */
+typedef struct imctl_handover_table {
+  uint32_t struct_size;
+  uint32_t flags; /* 0 */
+  /* Gives a buffer, owned by the host from then on, or NULL for nothing. */
+  int32_t (*save)(void* instance, imctl_buffer** state, imctl_error* error);
+  int32_t (*restore)(void* instance, imctl_str state, imctl_error* error);
+} imctl_handover_table;
 
 /* Reserved: "imctl.frontend/1", for modules that bring calls in from outside. */
 

@@ -1,0 +1,116 @@
+#include "road/abi_code.h"
+
+#include <utility>
+
+namespace imctl::host {
+namespace {
+
+class AbiCode final : public ModuleCode {
+ public:
+  AbiCode(std::shared_ptr<const void> code, const imctl_module* module)
+      : code_(std::move(code)), module_(module) {}
+
+  Status create(imctl_host* host) override {
+    if (module_ == nullptr || !IMCTL_HAS(module_, destroy) || module_->create == nullptr ||
+        module_->methods == nullptr || module_->destroy == nullptr) {
+      return {IMCTL_FAILED_PRECONDITION,
+              "its imctl_module is too short or lacks create, methods or destroy"};
+    }
+    if (module_->abi != IMCTL_ABI) {
+      return {
+          IMCTL_FAILED_PRECONDITION,
+          "its code says module ABI " + std::to_string(module_->abi) + ", its manifest another"};
+    }
+    Status status =
+        run([&](imctl_error* error) { return module_->create(host, &instance_, error); });
+    if (!status.ok()) instance_ = nullptr;
+    return status;
+  }
+
+  Result<std::map<std::string, imctl_method>> methods() override {
+    size_t count = 0;
+    const imctl_method* method = module_->methods(instance_, &count);
+    std::map<std::string, imctl_method> handlers;
+    for (size_t i = 0; i < count; ++i) {
+      if (!IMCTL_HAS(method, user) || method->start == nullptr) {
+        return Status(IMCTL_FAILED_PRECONDITION,
+                      "its method " + std::to_string(i) + " is too short or has no handler");
+      }
+      std::string name(to_view(method->name));
+      imctl_method entry = *method;
+      entry.name = {};
+      if (!handlers.emplace(name, entry).second) {
+        return Status(IMCTL_FAILED_PRECONDITION, "two handlers for " + name);
+      }
+      method = reinterpret_cast<const imctl_method*>(reinterpret_cast<const char*>(method) +
+                                                     method->struct_size);
+    }
+    return handlers;
+  }
+
+  Status prepare(const ModuleSettings& settings) override {
+    imctl_settings raw{sizeof(imctl_settings), 0, to_str(settings.config),
+                       to_str(settings.data_dir), to_str(settings.domain)};
+    if (module_->prepare == nullptr) return {};
+    return run([&](imctl_error* error) { return module_->prepare(instance_, &raw, error); });
+  }
+  Status activate() override { return step(module_->activate); }
+  Status quiesce() override { return step(module_->quiesce); }
+  Status deactivate() override { return step(module_->deactivate); }
+  void destroy() override {
+    if (instance_ != nullptr) module_->destroy(std::exchange(instance_, nullptr));
+  }
+
+  Result<BufferRef> save() override {
+    const imctl_handover_table* table = handover();
+    if (table == nullptr || table->save == nullptr) return BufferRef();
+    imctl_buffer* state = nullptr;
+    Status status = run([&](imctl_error* error) { return table->save(instance_, &state, error); });
+    BufferRef saved(state);
+    if (!status.ok()) return status;
+    return saved;
+  }
+  Status restore(const BufferRef& state) override {
+    const imctl_handover_table* table = handover();
+    if (table == nullptr || table->restore == nullptr) return {};
+    return run(
+        [&](imctl_error* error) { return table->restore(instance_, to_str(state.view()), error); });
+  }
+
+  std::string where() const override { return code_ == nullptr ? "built in" : "in process"; }
+
+ private:
+  const imctl_handover_table* handover() {
+    if (!IMCTL_HAS(module_, get_table) || module_->get_table == nullptr) return nullptr;
+    const auto* table = static_cast<const imctl_handover_table*>(
+        module_->get_table(instance_, to_str(IMCTL_HANDOVER_TABLE)));
+    return table != nullptr && IMCTL_HAS(table, restore) ? table : nullptr;
+  }
+
+  Status step(int32_t (*function)(void*, imctl_error*)) {
+    if (function == nullptr) return {};
+    return run([&](imctl_error* error) { return function(instance_, error); });
+  }
+  template <class Step>
+  static Status run(Step&& function) {
+    imctl_error error{sizeof(imctl_error), 0, {}};
+    int32_t code = function(&error);
+    if (code == IMCTL_OK) return {};
+    error.message[sizeof(error.message) - 1] = '\0';
+    return {static_cast<imctl_code>(code),
+            error.message[0] == '\0' ? "failed and gave no reason" : error.message};
+  }
+
+  std::shared_ptr<const void> code_;
+  const imctl_module* const module_;
+  void* instance_ = nullptr;
+};
+
+}  // namespace
+
+std::unique_ptr<ModuleCode> make_abi_code(std::shared_ptr<const void> code,
+                                          const imctl_module* module) {
+  return std::make_unique<AbiCode>(std::move(code), module);
+}
+
+}  // namespace imctl::host

@@ -1,0 +1,211 @@
+// One call between a caller (a front end, a module) and the module that serves it.
+//
+// Both ends act from any thread. What happens is told to them by callbacks that are never run
+// beside each other for one call and never re-enter: whoever changes the call's state runs what
+// became due, unless another thread is at it already, which then does it too (`pump`). So chains of
+// reads and writes need no stack, and no callback runs under the lock.
+#ifndef IMCTL_HOST_ROAD_CALL_H
+#define IMCTL_HOST_ROAD_CALL_H
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "imctl/module.h"
+#include "imctl/status.h"
+#include "road/buffer.h"
+#include "road/call_ref.h"
+#include "road/timer.h"
+
+// What the ABI's opaque handles are.
+struct imctl_call {};
+
+namespace imctl::host {
+
+class Call;
+class Instance;
+class MethodSlot;
+struct MethodInfo;
+struct Served;
+
+using Metadata = std::vector<std::pair<std::string, std::string>>;
+
+// The caller's end. Lives until on_finish returned.
+class Caller {
+ public:
+  virtual ~Caller() = default;
+  // Answer to caller_read; none at the end. `more`: the next one is there already.
+  virtual void on_message(BufferRef message, bool more) = 0;
+  // Answer to caller_write.
+  virtual void on_written(bool accepted) = 0;
+  // The last. `reply`: of a unary or client-streaming call that went well.
+  virtual void on_finish(const Status& status, BufferRef reply) = 0;
+};
+
+// The modules that serve the calls on whose behalf a call is made. By value: those calls may be
+// gone.
+struct Lineage {
+  const Instance* instance;
+  std::shared_ptr<const Lineage> above;
+};
+
+// What a call is started with.
+struct CallParams {
+  MethodSlot* target = nullptr;
+  imctl_principal_kind principal_kind = IMCTL_PRINCIPAL_NONE;
+  std::string principal;
+  std::string caller_module;         // empty: a front end
+  const Instance* caller = nullptr;  // that module; stays while the call does
+  std::string call_id;               // empty: a new one
+  int64_t deadline = 0;              // 0: none
+  bool watch_deadline = false;       // the caller does not end the call at its deadline by itself
+  uint32_t flags = 0;
+  uint32_t depth = 0;
+  Call* parent = nullptr;  // its cancel is this one's too; borrowed
+  uint64_t link_id = 0;    // its number on the link to the host, in an isolated module's process
+  bool nested = false;     // a call of the same module waits for it, in another process
+  std::shared_ptr<const Lineage> lineage;
+  Metadata metadata;
+  BufferRef request;
+};
+
+class Call final : public imctl_call {
+ public:
+  Call(CallParams params, Caller* caller);
+
+  static Call* from(imctl_call* handle) { return static_cast<Call*>(handle); }
+  static const Call* from(const imctl_call* handle) { return static_cast<const Call*>(handle); }
+
+  void ref() { refs_.fetch_add(1, std::memory_order_relaxed); }
+  void unref() {
+    if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+  }
+
+  // ---- the callee's end
+  void finish(Status status, BufferRef reply);
+  void bind(const imctl_call_events& events, void* user);
+  void read();
+  void write(BufferRef message);
+  int32_t cancelled() const { return cancel_code_.load(std::memory_order_acquire); }
+  std::string_view metadata(std::string_view key) const;
+  void add_trailer(std::string_view key, std::string_view value);
+
+  // ---- the caller's end
+  void caller_read();
+  void caller_write(BufferRef message);
+  void caller_writes_done();
+  // The caller hears of it at once, the callee as a notice.
+  void cancel(Status status);
+  void cancel(int32_t code, std::string_view why) {
+    cancel(Status(static_cast<imctl_code>(code), std::string(why)));
+  }
+  // The same for a caller whose transport does not say whether it left or its time was over.
+  void caller_gone();
+  // From on_finish on.
+  const Metadata& trailers() const { return trailers_; }
+  std::string_view trailer(std::string_view key) const;
+
+  // ---- for the dispatcher
+  // The module that serves it was entered: runs the handler, here or on its pool. The dispatcher
+  // holds a reference meanwhile.
+  void serve(std::shared_ptr<Instance> instance, const Served& served);
+  // Nobody serves it.
+  void refuse(Status status);
+  // It has to wait for its module, which is being replaced. The caller may end it meanwhile.
+  void wait_for_module();
+  // The wait is over: true, serve() or refuse() it. False: it ended, and that was that.
+  bool wait_over();
+  // Its module goes: has a stream that can say where to resume end itself, else ends it so.
+  void move(const Status& status);
+  // Before one of the two above, if there is a parent: takes a place among its children. A parent
+  // that is cancelled already cancels this.
+  void join_parent();
+  // Has the timer end it at its deadline, if it has one; for callers that would not.
+  void watch_deadline(Timer* timer);
+
+  const CallParams& params() const { return params_; }
+  // Was it made, over whatever calls, on behalf of one that `instance` served?
+  bool descends_from(const Instance* instance) const;
+  const MethodInfo* method() const { return method_; }
+  // For calls made on behalf of this one, while it is served.
+  std::shared_ptr<const Lineage> lineage() const {
+    return std::make_shared<const Lineage>(Lineage{instance_.get(), params_.lineage});
+  }
+
+ private:
+  // One direction of a stream: one writer, one reader, a window of bytes between them.
+  struct Pipe {
+    std::deque<BufferRef> queue;
+    size_t bytes = 0;
+    BufferRef waiting;  // written, not yet within the window
+    bool read_wanted = false;
+    bool closed = false;
+    std::optional<bool> write_answer;
+  };
+
+  ~Call() = default;
+  void start_handler();
+  void run_handler();
+  void release_events();
+  static void run_on_pool(void* user);
+  void pump(std::unique_lock<std::mutex>& lock);
+  bool step(std::unique_lock<std::mutex>& lock);
+  bool callee_step(std::unique_lock<std::mutex>& lock);
+  bool caller_step(std::unique_lock<std::mutex>& lock);
+  bool fits(const Pipe& pipe, size_t size) const;
+  void push(Pipe& pipe, BufferRef message);
+  BufferRef pop(Pipe& pipe);
+  void write_to(Pipe& pipe, BufferRef message);
+  void accept_or_keep(Pipe& pipe, BufferRef message);
+  void count_waiting(const BufferRef& message, int64_t sign);
+  void close(Pipe& pipe, bool drop);
+  void finish_caller(std::unique_lock<std::mutex>& lock);
+  void retire_callee(std::unique_lock<std::mutex>& lock);
+  void leave_parent();
+
+  std::atomic<uint32_t> refs_{2};  // the caller's handle; the callee's, or the host's until refused
+  CallParams params_;
+  imctl_context context_;
+  Caller* const caller_;
+  std::shared_ptr<Instance> instance_;
+  const MethodInfo* method_ = nullptr;
+  const imctl_method* entry_ = nullptr;
+  int64_t started_ = 0;
+  size_t request_bytes_ = 0;  // what it counts for while it is in work
+
+  std::mutex mutex_;
+  bool pumping_ = false;  // a thread is at the callbacks
+  bool blocked_ = true;   // none yet: until the handler has begun, or it waits for its module
+  uint32_t waits_begun_ = 0;
+  uint32_t waits_over_ = 0;
+  bool handler_running_ = false;  // of a blocking method
+  bool bound_ = false;
+  bool callee_finished_ = false;
+  bool callee_retired_ = false;
+  bool cancel_told_ = false;
+  std::optional<Status> moving_;  // to be told; how it ends if the callee does not end it
+  bool caller_ready_ = false;     // `status_` and `reply_` are what the caller will be told
+  bool caller_told_ = false;
+  std::atomic<int32_t> cancel_code_{0};
+  imctl_call_events events_{};
+  void* events_user_ = nullptr;
+  Status status_;
+  BufferRef reply_;
+  Pipe inbound_;   // caller to callee
+  Pipe outbound_;  // callee to caller
+  Metadata trailers_;
+  std::vector<Call*> children_;
+  Timer* timer_ = nullptr;
+  Timer::Id deadline_timer_;
+};
+
+}  // namespace imctl::host
+
+#endif  // IMCTL_HOST_ROAD_CALL_H

@@ -1,0 +1,120 @@
+#include "road/dispatcher.h"
+
+#include <string>
+
+#include "road/call.h"
+#include "road/instance.h"
+#include "road/method_table.h"
+#include "road/retry.h"
+#include "road/road.h"
+
+namespace imctl::host {
+
+void Dispatcher::start(Call& call) {
+  call.join_parent();
+  admit(call);
+}
+
+void Dispatcher::resume(Call& call) {
+  if (call.wait_over()) admit(call);
+}
+
+void Dispatcher::admit(Call& call) {
+  call.ref();
+  CallRef hold(&call);
+  MethodSlot* target = call.params().target;
+  for (;;) {
+    std::shared_ptr<const Route> route = target->route();
+    if (route == nullptr) {
+      call.refuse(road_->not_served(target->name()));
+      return;
+    }
+    const MethodInfo& method = route->served->info;
+    Status status = check_bounds(call);
+    if (status.ok()) status = check_dry_run(call, method);
+    if (status.ok()) status = check_access(call, method);
+    if (status.ok() && !method.client_streams && !call.params().request) {
+      status = Status(IMCTL_RESOURCE_EXHAUSTED,
+                      "there is no memory for the request, or it is over 2 GiB");
+    }
+    if (!status.ok()) {
+      call.refuse(std::move(status));
+      return;
+    }
+    Instance& instance = *route->instance;
+    switch (instance.gate().enter(&call, call.params().request.size() + sizeof(Call),
+                                  call.descends_from(&instance))) {
+      case Gate::Entry::kInside:
+        if (call.params().watch_deadline) call.watch_deadline(&road_->timer());
+        call.serve(route->instance, *route->served);
+        return;
+      case Gate::Entry::kHeld:
+        if (call.params().watch_deadline) call.watch_deadline(&road_->timer());
+        call.wait_for_module();
+        return;
+      case Gate::Entry::kFull:
+        call.refuse(retry_later(IMCTL_RESOURCE_EXHAUSTED,
+                                "module " + instance.name() +
+                                    " is being replaced and no more calls may wait for it "
+                                    "(host.swap_hold_bytes): try again soon"));
+        return;
+      case Gate::Entry::kClosed:
+        // Another may have taken its place since we looked.
+        if (target->route() != route) continue;
+        call.refuse(retry_later(IMCTL_UNAVAILABLE, "module " + instance.name() + ", which serves " +
+                                                       target->name() +
+                                                       ", is stopping: try again soon"));
+        return;
+    }
+  }
+}
+
+Status Dispatcher::check_bounds(const Call& call) const {
+  const CallParams& params = call.params();
+  if (params.depth > road_->bounds.max_depth) {
+    return {IMCTL_RESOURCE_EXHAUSTED,
+            "calls made on behalf of one another are " + std::to_string(params.depth) +
+                " deep at " + params.target->name() +
+                ": modules call each other in a circle? (host.max_depth)"};
+  }
+  if (params.deadline != 0 && params.deadline <= monotonic_now()) {
+    return {IMCTL_DEADLINE_EXCEEDED, "the deadline passed before the call began"};
+  }
+  if (road_->in_flight() + static_cast<int64_t>(params.request.size()) >
+      road_->bounds.max_in_flight) {
+    return {IMCTL_RESOURCE_EXHAUSTED,
+            "the requests in work reached host.max_in_flight: try again later, with fewer at once"};
+  }
+  return {};
+}
+
+Status Dispatcher::check_dry_run(const Call& call, const MethodInfo& method) {
+  if ((call.params().flags & IMCTL_DRY_RUN) == 0 || method.dry_run) return {};
+  return {IMCTL_FAILED_PRECONDITION,
+          method.name + " does not support dry run; nothing was changed"};
+}
+
+Status Dispatcher::check_access(const Call& call, const MethodInfo& method) {
+  const CallParams& params = call.params();
+  switch (params.principal_kind) {
+    case IMCTL_PRINCIPAL_ADMIN: return {};
+    case IMCTL_PRINCIPAL_MODULE: {
+      if (params.caller != nullptr && params.caller->may_call(method.service)) return {};
+      return {IMCTL_PERMISSION_DENIED, "module " + params.principal + " may call " +
+                                           method.service +
+                                           " as itself only if its manifest's needs name it"};
+    }
+    case IMCTL_PRINCIPAL_NODE:
+      if (method.access == Access::kNode || method.access == Access::kPublic) return {};
+      break;
+    case IMCTL_PRINCIPAL_USER:
+      if (method.access == Access::kUser || method.access == Access::kPublic) return {};
+      break;
+    case IMCTL_PRINCIPAL_NONE:
+      if (method.access == Access::kPublic) return {};
+      return {IMCTL_UNAUTHENTICATED, method.name + " needs a credential"};
+  }
+  return {IMCTL_PERMISSION_DENIED, params.principal + " may not call " + method.name};
+}
+
+}  // namespace imctl::host

@@ -1,0 +1,34 @@
+// The one road: every call, whoever makes it, passes here on its way to the module that serves it.
+#ifndef IMCTL_HOST_ROAD_DISPATCHER_H
+#define IMCTL_HOST_ROAD_DISPATCHER_H
+
+#include "imctl/status.h"
+
+namespace imctl::host {
+
+class Call;
+class Road;
+struct MethodInfo;
+
+class Dispatcher {
+ public:
+  explicit Dispatcher(Road* road) : road_(road) {}
+
+  // Starts `call` or refuses it; the caller is told all by its events. Once a call.
+  void start(Call& call);
+  // The same for a call that waited for its module.
+  void resume(Call& call);
+
+ private:
+  // The filters, in order. Each says why not, or OK.
+  Status check_bounds(const Call& call) const;
+  static Status check_dry_run(const Call& call, const MethodInfo& method);
+  static Status check_access(const Call& call, const MethodInfo& method);
+  void admit(Call& call);
+
+  Road* const road_;
+};
+
+}  // namespace imctl::host
+
+#endif  // IMCTL_HOST_ROAD_DISPATCHER_H

@@ -1,0 +1,75 @@
+// What calls, instances and the ABI's tables stand on: methods by name, the dispatcher, a timer,
+// bounds. The host is one road; the small process that runs an isolated module is another. Neither
+// gRPC nor protobuf is needed here.
+#ifndef IMCTL_HOST_ROAD_ROAD_H
+#define IMCTL_HOST_ROAD_ROAD_H
+
+#include <atomic>
+#include <cstdint>
+#include <string_view>
+
+#include "imctl/module.h"
+#include "imctl/status.h"
+#include "road/buffer.h"
+#include "road/dispatcher.h"
+#include "road/method_table.h"
+#include "road/metrics.h"
+#include "road/timer.h"
+
+namespace imctl::host {
+
+class Instance;
+
+class Road {
+ public:
+  Road() = default;
+  Road(const Road&) = delete;
+  Road& operator=(const Road&) = delete;
+  virtual ~Road() = default;
+
+  Dispatcher& dispatcher() { return dispatcher_; }
+  MethodTable& methods() { return methods_; }
+  Timer& timer() { return timer_; }
+  Metrics& metrics() { return metrics_; }
+
+  // Bytes of requests in work.
+  int64_t in_flight() const { return in_flight_.load(std::memory_order_relaxed); }
+  void add_in_flight(int64_t bytes) { in_flight_.fetch_add(bytes, std::memory_order_relaxed); }
+
+  // Bounds of all calls; set before the first.
+  struct Bounds {
+    uint32_t max_depth = 16;
+    int64_t max_in_flight = INT64_MAX;
+  };
+  Bounds bounds;
+
+  // What differs from road to road. All of it from any thread.
+
+  virtual void write_log(imctl_log_level level, std::string_view module, std::string_view call_id,
+                         std::string_view text) = 0;
+  virtual bool log_enabled(imctl_log_level level) const = 0;
+  // A module said whether its services can do their work; it is in the instance already.
+  virtual void health_changed(Instance& instance) = 0;
+  // Messages of the module's own descriptors, for imctl.json/1.
+  virtual Result<BufferRef> to_json(const Instance& instance, std::string_view type,
+                                    std::string_view message) = 0;
+  virtual Result<BufferRef> from_json(const Instance& instance, std::string_view type,
+                                      std::string_view json) = 0;
+  // Why nobody serves that method.
+  virtual Status not_served(std::string_view method) const = 0;
+  // A table of the road's own, or nullptr.
+  virtual const void* extra_table(const Instance& /*instance*/, std::string_view /*name*/) {
+    return nullptr;
+  }
+
+ private:
+  MethodTable methods_;
+  Metrics metrics_;
+  Timer timer_;
+  Dispatcher dispatcher_{this};
+  std::atomic<int64_t> in_flight_{0};
+};
+
+}  // namespace imctl::host
+
+#endif  // IMCTL_HOST_ROAD_ROAD_H
