@@ -1,7 +1,8 @@
 # The project's ways, for people. CMake does the work; presets are in CMakePresets.json.
 #
 #   make build     the program and the modules, in build/
-#   make run       the same, then serves on 127.0.0.1:50051 with packaging/imctl-dev.conf
+#   make run       the same, then serves on 127.0.0.1:50051 with build/imctl.conf, which is a copy of
+#                  packaging/imctl-dev.conf and yours to change
 #   make test      builds and runs the tests
 #   make bench     builds and runs the benchmarks, writes build/bench.json
 #   make install   to PREFIX (default /usr/local), under DESTDIR if given
@@ -10,7 +11,7 @@
 
 PREFIX ?= /usr/local
 DESTDIR ?=
-CONFIG ?= packaging/imctl-dev.conf
+CONFIG ?= build/imctl.conf
 JOBS ?= $(shell nproc)
 
 configure = cmake --preset release
@@ -25,8 +26,12 @@ build: deps
 	@$(configure_once)
 	@$(compile)
 
-run: build
+run: build build/imctl.conf
 	build/bin/imctl serve --config $(CONFIG)
+
+build/imctl.conf:
+	@mkdir -p build
+	@cp packaging/imctl-dev.conf $@
 
 test: test-build
 	ctest --preset release --no-tests=error

@@ -197,6 +197,7 @@ void print_rows(LocalCall& call, Tree rows, const std::vector<Column>& columns) 
       Table table(headers, call.flags.headers, 0);
       for (const Tree& row : rows.items) {
         std::vector<std::string> cells;
+        cells.reserve(shown.size());
         for (const Column& column : shown) cells.push_back(row.items[column.item].text);
         table.add(cells);
       }

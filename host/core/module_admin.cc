@@ -107,6 +107,8 @@ Result<ModuleAdmin::Changes> ModuleAdmin::change(const Edit& edit,
   if (content != *base) {
     Result<uint64_t> number =
         store.commit(*base, content, author.who, why, std::chrono::system_clock::now());
+    // DATA_LOSS: it is in the file, but the disk does not promise to keep it.
+    if (!number.ok() && number.status().code() == IMCTL_DATA_LOSS) return number.status();
     if (!number.ok()) {
       std::string told = why + " was undone, since it could not be kept: ";
       Result<Plan> back = host_->plan(&*base);

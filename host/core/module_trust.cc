@@ -199,6 +199,7 @@ Result<SignatureCheck> check_bytes(int file, const std::string& path,
                [&](const PublicKey& key) { return key.id() == signature->key_id; });
   if (candidates.empty()) {
     std::vector<std::string> ids;
+    ids.reserve(keys.size());
     for (const PublicKey& key : keys) ids.push_back(key.id());
     check.verdict = Verdict::kUnknownKey;
     check.problem = path + ": it is signed with the key " + signature->key_id +
@@ -251,8 +252,10 @@ Result<Fd> sealed_copy(int from, const std::string& path) {
     return Status();
   });
   if (!status.ok()) return status;
-  if (fcntl(copy.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) !=
-      0) {
+  // Who copies it on is likely to keep the mode, which otherwise lets everybody write.
+  if (fchmod(copy.get(), S_IRUSR) != 0 ||
+      fcntl(copy.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) !=
+          0) {
     return refused(path + ": its copy in memory cannot be sealed: " + std::strerror(errno));
   }
   return copy;
@@ -687,12 +690,6 @@ Result<OpenedModule> open_trusted(const std::string& path, const TrustPolicy& po
     return refused(check->problem + " (host.module_signatures is `require`)");
   }
   return OpenedModule(copy->release(), found->path, check->key_id, true);
-}
-
-Result<OpenedModule> private_copy(const OpenedModule& opened) {
-  Result<Fd> copy = sealed_copy(opened.fd_, opened.path_);
-  if (!copy.ok()) return copy.status();
-  return OpenedModule(copy->release(), opened.path_, opened.key_id_, true);
 }
 
 }  // namespace imctl::host

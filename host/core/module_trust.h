@@ -94,8 +94,8 @@ struct TrustPolicy {
   static Result<TrustPolicy> make(bool require_signatures, const std::vector<std::string>& keys);
 };
 
-// A file that may be loaded. It must live as long as what was loaded from it, since the dynamic
-// linker takes two files of the same name for one.
+// A file that may be loaded. It must live as long as what was loaded from its load_path(): the
+// dynamic linker takes two files of the same name for one, and descriptors' numbers come again.
 class OpenedModule {
  public:
   OpenedModule(OpenedModule&& other) noexcept;
@@ -106,7 +106,8 @@ class OpenedModule {
   const std::string& path() const { return path_; }
   // Whose signature it has; empty if none was asked for.
   const std::string& key_id() const { return key_id_; }
-  // Read only, closed on exec, this object's.
+  // Closed on exec, this object's. Use pread() or load_path(): its offset may be anywhere. The mode
+  // of a copy lets its owner read and nobody do more.
   int fd() const { return fd_; }
   // Is it a copy in memory, which nobody can change any more?
   bool is_copy() const { return is_copy_; }
@@ -118,7 +119,6 @@ class OpenedModule {
 
  private:
   friend Result<OpenedModule> open_trusted(const std::string& path, const TrustPolicy& policy);
-  friend Result<OpenedModule> private_copy(const OpenedModule& opened);
   OpenedModule(int fd, std::string path, std::string key_id, bool is_copy)
       : fd_(fd), path_(std::move(path)), key_id_(std::move(key_id)), is_copy_(is_copy) {}
 
@@ -133,10 +133,6 @@ class OpenedModule {
 // memory; the copy is what is verified and what is loaded, so nothing that happens to the file
 // afterwards matters.
 Result<OpenedModule> open_trusted(const std::string& path, const TrustPolicy& policy);
-
-// A sealed copy in memory of what was opened. The dynamic linker takes it for a file of its own, so
-// two copies of one module can be loaded beside each other.
-Result<OpenedModule> private_copy(const OpenedModule& opened);
 
 }  // namespace imctl::host
 

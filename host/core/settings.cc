@@ -234,7 +234,7 @@ Result<std::vector<FreeSetting>> SettingsSources::free_settings(const std::strin
     auto section = sections->find(name);
     if (section == sections->end()) continue;
     for (const auto& [key, given] : section->second) {
-      if (takes(known, key)) found[key] = &given;
+      if (known.keys.count(key) == 0 && takes(known, key)) found[key] = &given;
     }
   }
   std::vector<FreeSetting> settings;

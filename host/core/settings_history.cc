@@ -411,7 +411,7 @@ Result<uint64_t> SettingsStore::commit(const std::string& base, const std::strin
                                        const std::string& who, const std::string& why, Time time) {
   std::lock_guard<std::mutex> lock(mutex_);
   auto not_changed = [this](const Status& status) {
-    return Status(status.code(), file_ + " is not changed: " + status.message());
+    return Status(status.code(), "cannot change " + file_ + ": " + status.message());
   };
   auto target = target_of(file_);
   if (!target.ok()) return not_changed(target.status());

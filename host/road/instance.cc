@@ -90,6 +90,7 @@ Status Instance::find_handlers() {
     auto found = handlers->find(info.name);
     if (found == handlers->end()) return refuse("it has no handler for " + info.name);
     served_.push_back({info, found->second});
+    if (!code_->handlers_block()) served_.back().info.blocking = false;
     handlers->erase(found);
   }
   if (handlers->empty()) return {};

@@ -22,6 +22,15 @@ void Metric::observe(double value) {
   }
 }
 
+void Metric::add_observed(double sum, uint64_t count,
+                          const std::array<uint64_t, kBounds.size()>& buckets) {
+  value_.fetch_add(sum, std::memory_order_relaxed);
+  count_.fetch_add(count, std::memory_order_relaxed);
+  for (size_t i = 0; i < kBounds.size(); ++i) {
+    buckets_[i].fetch_add(buckets[i], std::memory_order_relaxed);
+  }
+}
+
 Metric* Metrics::get(imctl_metric_kind kind, std::string_view name, std::string_view labels,
                      std::string_view help) {
   if (!good_name(name)) return nullptr;

@@ -32,6 +32,9 @@ class Metric : public imctl_metric {
   void add(double value) { value_.fetch_add(value, std::memory_order_relaxed); }
   void set(double value) { value_.store(value, std::memory_order_relaxed); }
   void observe(double value);
+  // What was observed elsewhere.
+  void add_observed(double sum, uint64_t count,
+                    const std::array<uint64_t, kBounds.size()>& buckets);
 
   imctl_metric_kind kind() const { return kind_; }
   const std::string& name() const { return name_; }

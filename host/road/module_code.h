@@ -33,6 +33,8 @@ class ModuleCode {
   virtual Status create(imctl_host* host) = 0;
   // By name; after create. The entries stay valid until destroy.
   virtual Result<std::map<std::string, imctl_method>> methods() = 0;
+  // False: not even the handlers of methods declared `blocking` block, so they need no pool.
+  virtual bool handlers_block() const { return true; }
   virtual Status prepare(const ModuleSettings& settings) = 0;
   virtual Status activate() = 0;
   virtual Status quiesce() = 0;

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <string_view>
 
 #include "imctl/module.h"
@@ -40,6 +41,7 @@ class Road {
   struct Bounds {
     uint32_t max_depth = 16;
     int64_t max_in_flight = INT64_MAX;
+    bool checked = true;  // else calls come from a road that checked them, and go to one that will
   };
   Bounds bounds;
 
@@ -57,6 +59,8 @@ class Road {
                                       std::string_view json) = 0;
   // Why nobody serves that method.
   virtual Status not_served(std::string_view method) const = 0;
+  // Where calls of a method go that nobody here serves, or nullptr.
+  virtual std::shared_ptr<const Route> route_out(MethodSlot& /*method*/) { return nullptr; }
   // A table of the road's own, or nullptr.
   virtual const void* extra_table(const Instance& /*instance*/, std::string_view /*name*/) {
     return nullptr;

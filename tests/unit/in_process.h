@@ -42,8 +42,10 @@ class InProcess {
     options.set = {"host.data=" + folder_.path(), "host.module_path=" + module_path,
                    "host.modules=" + modules};
     // In this process, but for the tests of the other way.
+    const char* isolate = getenv("IMCTL_TEST_ISOLATE");
     for (const char* name : {"echo", "twin-a", "twin-b"}) {
-      options.set.push_back(std::string(name) + ".isolate=no");
+      options.set.push_back(std::string(name) + ".isolate=" +
+                            (isolate == nullptr ? "no" : isolate));
     }
     options.set.insert(options.set.end(), set.begin(), set.end());
     options.quiet = true;

@@ -439,7 +439,7 @@ void race(const std::string& path, const TrustPolicy& policy, const std::string&
     for (bool which = false; !stop; which = !which) flip(which);
   });
   int opened_ones = 0;
-  for (int i = 0; i < 200; ++i) {
+  for (int i = 0; i < 100; ++i) {
     Result<OpenedModule> opened = open_trusted(path, policy);
     if (!opened.ok()) continue;
     ++opened_ones;
@@ -519,12 +519,27 @@ TEST_F(Trust, WhatIsLoadedIsWhatWasVerified) {
   Loaded loaded(opened->load_path());
   EXPECT_NE(loaded.entry(), nullptr);
 
-  int fd = ::open(opened->load_path().c_str(), O_RDWR | O_CLOEXEC);
+  int fd = ::open(opened->load_path().c_str(), O_RDWR | O_CLOEXEC);  // root may
   if (fd >= 0) {
     EXPECT_EQ(::pwrite(fd, "x", 1, 0), -1) << "the copy can be changed";
     EXPECT_EQ(::ftruncate(fd, 0), -1) << "the copy can be cut";
     ::close(fd);
   }
+  // What is copied from it is not everybody's either.
+  fs::copy_file(opened->load_path(), folder_ + "/copied.so");
+  EXPECT_EQ(fs::status(folder_ + "/copied.so").permissions(), fs::perms::owner_read);
+}
+
+// A reload needs a name of its own: the linker takes one path, and one inode, for one library.
+TEST_F(Trust, TheSameFileIsLoadedBesideItself) {
+  fs::copy_file(kEcho, file_, fs::copy_options::overwrite_existing);
+  sign();
+  Result<OpenedModule> first = open_trusted(file_, required());
+  Result<OpenedModule> second = open_trusted(file_, required());
+  ASSERT_TRUE(first.ok() && second.ok());
+  Loaded old_one(first->load_path());
+  Loaded new_one(second->load_path());
+  EXPECT_NE(old_one.entry(), new_one.entry());
 }
 
 TEST_F(Trust, WithoutSignaturesItIsTheFileItself) {
@@ -541,25 +556,6 @@ TEST_F(Trust, WithoutSignaturesItIsTheFileItself) {
   EXPECT_EQ(by_path.st_ino, by_fd.st_ino);
   Loaded loaded(opened->load_path());
   EXPECT_NE(loaded.entry(), nullptr);
-}
-
-// The linker takes one path, and one inode, for one library.
-TEST_F(Trust, CopiesLoadBesideEachOther) {
-  fs::copy_file(kEcho, file_, fs::copy_options::overwrite_existing);
-  Result<OpenedModule> opened = open_trusted(file_, {});
-  ASSERT_TRUE(opened.ok());
-  Loaded first(opened->load_path());
-  Loaded again("/proc/self/fd/" + std::to_string(opened->fd()));
-  EXPECT_EQ(first.handle, again.handle);
-
-  Result<OpenedModule> copy = private_copy(*opened);
-  Result<OpenedModule> second_copy = private_copy(*copy);
-  ASSERT_TRUE(copy.ok() && second_copy.ok());
-  EXPECT_EQ(copy->path(), file_);
-  Loaded beside(copy->load_path());
-  Loaded third(second_copy->load_path());
-  EXPECT_NE(first.entry(), beside.entry());
-  EXPECT_NE(beside.entry(), third.entry());
 }
 
 TEST_F(Trust, NothingStaysOpen) {
@@ -676,7 +672,7 @@ TEST_F(TrustVerbs, VerifySaysWhatIsWrong) {
   EXPECT_TRUE(err_has("did you mean `key`?")) << err_;
 
   // A good signature in a bad place.
-  ASSERT_EQ(::chmod(file_.c_str(), 0666), 0);
+  ASSERT_EQ(::chmod(file_.c_str(), 0646), 0);
   EXPECT_EQ(run({"module", "verify", file_, "--key", key}), 0);
   EXPECT_TRUE(err_has("would not load it") && err_has("chmod o-w")) << err_;
 }

@@ -40,6 +40,10 @@ class Context {
   void add_trailer(std::string_view key, std::string_view value) const {
     host_->calls().add_trailer(call_, to_str(key), to_str(value));
   }
+  // Where the caller of a stream that was ended by a move wants it to go on; empty: from the start.
+  std::string_view resume_token() const { return metadata(IMCTL_RESUME_KEY); }
+  // Before a moved stream is ended with UNAVAILABLE: what the caller is to give back.
+  void set_resume_token(std::string_view token) const { add_trailer(IMCTL_RESUME_KEY, token); }
   void log(imctl_log_level level, std::string_view text) const { host_->log(level, text, call_); }
 
  private:
@@ -125,6 +129,7 @@ class StreamState {
   };
 
   void on_cancel(std::function<void(imctl_code)> notice) { on_cancel_ = std::move(notice); }
+  void on_moving(std::function<void()> notice) { on_moving_ = std::move(notice); }
 
   void drop() {
     if (owners_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
@@ -149,7 +154,13 @@ class StreamState {
           auto* s = static_cast<StreamState*>(user);
           if (s->on_cancel_) s->on_cancel_(static_cast<imctl_code>(code));
         },
-        [](void* user) { static_cast<StreamState*>(user)->drop(); }};
+        [](void* user) { static_cast<StreamState*>(user)->drop(); },
+        [](void* user) -> int32_t {
+          auto* s = static_cast<StreamState*>(user);
+          if (!s->on_moving_) return 0;
+          s->on_moving_();
+          return 1;
+        }};
     return kEvents;
   }
 
@@ -160,6 +171,7 @@ class StreamState {
   Buffer message_;
   bool accepted_ = false;
   std::function<void(imctl_code)> on_cancel_;
+  std::function<void()> on_moving_;
   std::atomic<int> owners_{2};  // the handler's coroutine, the host's events
 };
 
@@ -176,6 +188,10 @@ class Reader {
   // Has `notice` told that the call was cancelled; outstanding reads and writes are answered
   // anyway. To be set before the handler first waits.
   void on_cancel(std::function<void(imctl_code)> notice) { state_->on_cancel(std::move(notice)); }
+  // Has `notice` told that the module is being replaced: the handler is to end soon, with
+  // UNAVAILABLE and maybe a resume token. Without a notice the host ends the stream. To be set
+  // before the handler first waits.
+  void on_moving(std::function<void()> notice) { state_->on_moving(std::move(notice)); }
 
   auto read() {
     struct Awaiter : detail::StreamState::ReadAwaiter {
@@ -211,6 +227,10 @@ class Writer {
   // Has `notice` told that the call was cancelled; outstanding reads and writes are answered
   // anyway. To be set before the handler first waits.
   void on_cancel(std::function<void(imctl_code)> notice) { state_->on_cancel(std::move(notice)); }
+  // Has `notice` told that the module is being replaced: the handler is to end soon, with
+  // UNAVAILABLE and maybe a resume token. Without a notice the host ends the stream. To be set
+  // before the handler first waits.
+  void on_moving(std::function<void()> notice) { state_->on_moving(std::move(notice)); }
 
   auto write(const Reply& reply) {
     return detail::StreamState::WriteAwaiter{state_,
@@ -228,6 +248,7 @@ class Stream : public Reader<Request>, public Writer<Reply> {
   explicit Stream(detail::StreamState* state) : Reader<Request>(state), Writer<Reply>(state) {}
   using Reader<Request>::context;
   using Reader<Request>::on_cancel;
+  using Reader<Request>::on_moving;
 };
 
 }  // namespace imctl

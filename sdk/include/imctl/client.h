@@ -11,6 +11,7 @@
 #include <optional>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "imctl/call.h"
 #include "imctl/task.h"
@@ -23,10 +24,16 @@ struct CallOptions {
   const Context* parent = nullptr;
   std::chrono::nanoseconds timeout{0};  // 0: the parent's deadline only
   bool dry_run = false;
+  // For the callee to read. What it points to must be there until the call starts.
+  std::vector<imctl_metadata> metadata = {};
 
   imctl_client_options raw() const {
-    return {sizeof(imctl_client_options), dry_run ? static_cast<uint32_t>(IMCTL_DRY_RUN) : 0,
-            parent == nullptr ? nullptr : parent->call(), timeout.count()};
+    return {sizeof(imctl_client_options),
+            dry_run ? static_cast<uint32_t>(IMCTL_DRY_RUN) : 0,
+            parent == nullptr ? nullptr : parent->call(),
+            timeout.count(),
+            metadata.data(),
+            metadata.size()};
   }
 };
 
@@ -207,6 +214,10 @@ class ClientStream {
 
   void writes_done() { state_->host.client().writes_done(state_->call); }
   void cancel() { state_->host.client().cancel(state_->call); }
+  // Of the reply's trailing metadata, after the end; IMCTL_RESUME_KEY for one.
+  std::string_view trailer(std::string_view key) const {
+    return to_view(state_->host.client().trailer(state_->call, to_str(key)));
+  }
 
   // How the call ended, and the reply of a client-streaming one. Read to the end first.
   Task<Result<Buffer>> finish() {

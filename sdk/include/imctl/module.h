@@ -264,8 +264,8 @@ typedef struct imctl_call_events {
   /* After finish: `user` is not used any more. Always the last. */
   void (*on_released)(void* user);
   /* The module is being replaced or stopped: a stream should end soon, with IMCTL_UNAVAILABLE and,
-   * where the module can go on from a place, the trailer IMCTL_RESUME_KEY. 1: it will end itself, and
-   * has until the host's deadline; 0, or a NULL slot: the host ends it now. */
+   * where the module can go on from a place, the trailer IMCTL_RESUME_KEY. 1: it will end itself,
+   * and has until the host's deadline; 0, or a NULL slot: the host ends it now. */
   int32_t (*on_moving)(void* user);
 } imctl_call_events;
 

@@ -127,6 +127,9 @@ class Module {
   virtual Status quiesce() { return {}; }
   virtual Status deactivate() { return {}; }
   virtual const void* table(std::string_view /*name*/) { return nullptr; }
+  // imctl.handover/1: state in memory that goes to the copy that replaces this one; empty: none.
+  virtual Result<std::string> save() { return std::string(); }
+  virtual Status restore(std::string_view /*state*/) { return {}; }
 
   const Host& host() const { return host_; }
   const std::vector<imctl_method>& methods() const { return methods_; }
@@ -269,6 +272,23 @@ struct ModuleEntry {
   }
   static T* self(void* instance) { return static_cast<T*>(instance); }
 
+  static constexpr imctl_handover_table kHandover = {
+      sizeof(imctl_handover_table), 0,
+      [](void* instance, imctl_buffer** state, imctl_error* error) {
+        return step(error, [&]() -> Status {
+          Result<std::string> saved = self(instance)->save();
+          if (!saved.ok()) return saved.status();
+          if (saved->empty()) return {};
+          Buffer bytes = self(instance)->host().copy(*saved);
+          if (!bytes) return {IMCTL_RESOURCE_EXHAUSTED, "no memory for the state"};
+          *state = bytes.give();
+          return {};
+        });
+      },
+      [](void* instance, imctl_str state, imctl_error* error) {
+        return step(error, [&] { return self(instance)->restore(to_view(state)); });
+      }};
+
   static constexpr imctl_module kModule = {
       sizeof(imctl_module),
       IMCTL_ABI,
@@ -295,7 +315,10 @@ struct ModuleEntry {
         return step(error, [&] { return self(instance)->deactivate(); });
       },
       [](void* instance) { delete self(instance); },
-      [](void* instance, imctl_str name) { return self(instance)->table(to_view(name)); }};
+      [](void* instance, imctl_str name) -> const void* {
+        if (to_view(name) == IMCTL_HANDOVER_TABLE) return &kHandover;
+        return self(instance)->table(to_view(name));
+      }};
 };
 
 }  // namespace detail

@@ -1,0 +1,10 @@
+#include "imctl/sdk.h"
+
+namespace {
+class Leaning : public imctl::Module {
+ public:
+  using Module::Module;
+};
+}  // namespace
+
+IMCTL_MODULE(Leaning)
