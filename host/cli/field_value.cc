@@ -174,8 +174,9 @@ Status put_message(Message* message, const FieldDescriptor* field, const std::st
 
 Status put_bytes(Message* message, const FieldDescriptor* field, const std::string& text) {
   std::string value = text;
-  if (is_file(field) && text.starts_with('@')) {
-    Result<std::string> content = read_file(text.substr(1));
+  if (is_file(field)) {
+    // The "@" of other fields does no harm here.
+    Result<std::string> content = read_file(text.starts_with('@') ? text.substr(1) : text);
     if (!content.ok()) return content.status();
     value = std::move(*content);
   }
@@ -262,7 +263,7 @@ std::string value_name(const FieldDescriptor* field) {
     case FieldDescriptor::CPPTYPE_ENUM: return join(short_names(field->enum_type()), "|");
     case FieldDescriptor::CPPTYPE_STRING:
       if (field->type() != FieldDescriptor::TYPE_BYTES) return "TEXT";
-      return is_file(field) ? "TEXT|@FILE" : "TEXT";
+      return is_file(field) ? "FILE" : "TEXT";
     case FieldDescriptor::CPPTYPE_MESSAGE: break;
     default: return is_size(field) ? "SIZE" : "N";
   }

@@ -1,4 +1,5 @@
 // `imctl serve`: the host until it is told to end.
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 
@@ -13,6 +14,10 @@
 
 namespace imctl::host::cli {
 namespace {
+
+// Large messages are given back to the system when they are done with. By itself malloc would soon
+// keep blocks of up to 32 MiB, and what lies between them.
+constexpr int kLargeBlock = 1 << 20;
 
 sigset_t ending_signals() {
   sigset_t set;
@@ -30,6 +35,7 @@ Status serve(LocalCall& call) {
     return {IMCTL_INVALID_ARGUMENT, "what is '" + clean_line(call.arguments.front()) +
                                         "' for? Settings are given as --set section.key=value"};
   }
+  (void)mallopt(M_MMAP_THRESHOLD, kLargeBlock);
   // Before any thread is made, so all of them leave the signals to this one.
   sigset_t ending = ending_signals();
   (void)::pthread_sigmask(SIG_BLOCK, &ending, nullptr);

@@ -82,11 +82,15 @@ Result<LoadableFile> make_loadable(const ModuleFile& file, const std::string& fo
   fs::remove_all(own, error);
   fs::create_directories(own, error);
   LoadableFile copy((own / (file.manifest.name() + ".so")).string());
+  // Ours alone, whatever the original's mode and the mask.
+  if (!error) fs::permissions(folder, fs::perms::owner_all, error);
   if (!error) fs::copy_file("/proc/self/fd/" + std::to_string(opened->fd()), copy.path(), error);
+  if (!error) fs::permissions(copy.path(), fs::perms::owner_read, error);
   if (error) {
     return Status(IMCTL_FAILED_PRECONDITION,
                   file.path + ": cannot be copied to " + copy.path() + ": " + error.message());
   }
+  if (Status place = check_place(copy.path()); !place.ok()) return place;
   Result<ModuleFile> copied = read_module_file(copy.path());
   if (!copied.ok()) return copied.status();
   if (copied->manifest_bytes != file.manifest_bytes) {

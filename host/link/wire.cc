@@ -169,4 +169,59 @@ bool decode(std::string_view head, CancelFrame* frame) {
   return in.at_end();
 }
 
+std::string encode(const LogFrame& frame) {
+  HeadWriter out;
+  out.i32(frame.level);
+  out.str(frame.call_id);
+  out.str(frame.text);
+  return out.take();
+}
+
+bool decode(std::string_view head, LogFrame* frame) {
+  HeadReader in(head);
+  frame->level = in.i32();
+  frame->call_id = in.str();
+  frame->text = in.str();
+  return in.at_end();
+}
+
+std::string encode(const MetricFrame& frame) {
+  HeadWriter out;
+  out.i32(frame.kind);
+  out.str(frame.name);
+  out.str(frame.labels);
+  out.str(frame.help);
+  out.f64(frame.value);
+  out.u64(frame.count);
+  for (uint64_t bucket : frame.buckets) out.u64(bucket);
+  return out.take();
+}
+
+bool decode(std::string_view head, MetricFrame* frame) {
+  HeadReader in(head);
+  frame->kind = in.i32();
+  frame->name = in.str();
+  frame->labels = in.str();
+  frame->help = in.str();
+  frame->value = in.f64();
+  frame->count = in.u64();
+  frame->buckets.clear();
+  while (in.ok() && in.left() > 0) frame->buckets.push_back(in.u64());
+  return in.at_end();
+}
+
+std::string encode(const HealthFrame& frame) {
+  HeadWriter out;
+  out.u8(frame.serving ? 1 : 0);
+  out.str(frame.reason);
+  return out.take();
+}
+
+bool decode(std::string_view head, HealthFrame* frame) {
+  HeadReader in(head);
+  frame->serving = in.u8() != 0;
+  frame->reason = in.str();
+  return in.at_end();
+}
+
 }  // namespace imctl::host

@@ -30,8 +30,11 @@ enum class FrameType : uint8_t {
   kLog,           // a line for the host's log
   kMetric,        // a metric's change
   kHealth,        // whether the module can do its work
+  kMove,          // the module goes: a stream is to end soon, or else ends so
+  kPing,          // asks for a sign of life
+  kPong,          // which this is
 };
-inline constexpr auto kLastFrameType = FrameType::kHealth;
+inline constexpr auto kLastFrameType = FrameType::kPong;
 
 // The most a head may have, and the most a tail may have.
 inline constexpr size_t kMaxFramePart = size_t{1} << 30;
@@ -59,6 +62,7 @@ class HeadWriter {
   void i32(int32_t value) { raw(value); }
   void u64(uint64_t value) { raw(value); }
   void i64(int64_t value) { raw(value); }
+  void f64(double value) { raw(value); }
   // At most kMaxFramePart bytes: of a longer one the head is too long for any link, which refuses
   // it.
   void str(std::string_view text);
@@ -87,6 +91,7 @@ class HeadReader {
   int32_t i32() { return raw<int32_t>(); }
   uint64_t u64() { return raw<uint64_t>(); }
   int64_t i64() { return raw<int64_t>(); }
+  double f64() { return raw<double>(); }
   std::string_view str();  // into the head
 
   bool ok() const { return ok_; }
@@ -145,17 +150,61 @@ struct CancelFrame {
   std::string why;
 };
 
+// The host's kHello is a Hello of link/hello.h; the module's end answers with its build alone.
+
+// A step of the module's life. A kControl's head is one of these and what belongs to it: for
+// kPrepare the settings; the state for kRestore is the tail. A kControlReply's head is a
+// FinishFrame, its tail the state of kSave.
+enum class Step : uint8_t {
+  kCreate = 1,
+  kPrepare,
+  kActivate,
+  kQuiesce,
+  kDeactivate,
+  kSave,
+  kRestore,
+  kDestroy,
+};
+
+struct LogFrame {
+  int32_t level = 0;
+  std::string call_id;
+  std::string text;
+};
+
+// What came to a counter or a histogram since the last one, or what a gauge stands at.
+struct MetricFrame {
+  int32_t kind = 0;
+  std::string name;
+  std::string labels;
+  std::string help;
+  double value = 0;
+  uint64_t count = 0;
+  std::vector<uint64_t> buckets;
+};
+
+struct HealthFrame {
+  bool serving = true;
+  std::string reason;
+};
+
 // The head of such a frame.
 std::string encode(const StartFrame& frame);
 std::string encode(const FinishFrame& frame);
 std::string encode(const CreditFrame& frame);
 std::string encode(const CancelFrame& frame);
+std::string encode(const LogFrame& frame);
+std::string encode(const MetricFrame& frame);
+std::string encode(const HealthFrame& frame);
 
 // False: malformed, or bytes are left over; `frame` is then of no use.
 bool decode(std::string_view head, StartFrame* frame);
 bool decode(std::string_view head, FinishFrame* frame);
 bool decode(std::string_view head, CreditFrame* frame);
 bool decode(std::string_view head, CancelFrame* frame);
+bool decode(std::string_view head, LogFrame* frame);
+bool decode(std::string_view head, MetricFrame* frame);
+bool decode(std::string_view head, HealthFrame* frame);
 
 }  // namespace imctl::host
 

@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 #include <memory>
 #include <string>
 
@@ -96,6 +97,8 @@ Status enter_sandbox() {
 }  // namespace
 
 Status confine(const ProcessLimits& limits) {
+  // If the machine runs out of memory, rather this one than the host. No matter if that cannot be.
+  std::ofstream("/proc/self/oom_score_adj") << "500";
   if (limits.memory != 0 && kAddressSpaceIsOurs) {
     // Each of malloc's arenas would reserve 64 MiB of it.
     mallopt(M_ARENA_MAX, 2);

@@ -156,7 +156,6 @@ Result<BufferRef> Runner::carry_out(Step step, HeadReader& in, const BufferRef& 
     case Step::kQuiesce: return done(code_->quiesce());
     case Step::kDeactivate: {
       Status drained = drain();
-      if (module_->is_stuck()) return drained;
       Status status = module_->deactivate();
       return done(drained.ok() ? status : drained);
     }
@@ -193,10 +192,14 @@ Status Runner::create() {
   return {};
 }
 
-// The host has no call of the module's in flight any more; what is left is the module's own.
+// No caller in the host waits for the module any more. What is left is its own work, and calls that
+// were cancelled and have not ended.
 Status Runner::drain() {
   (void)module_->gate().close();
-  return module_->drain(std::chrono::steady_clock::now() + std::chrono::seconds(1));
+  Status status = module_->drain(std::chrono::steady_clock::now());
+  // In the host such a module could not be unloaded; here its process goes with it.
+  if (module_->is_stuck()) on_violation(status.message());
+  return status;
 }
 
 void Runner::send_metrics() {
@@ -325,7 +328,7 @@ void Runner::on_frame(FrameType type, uint64_t id, std::string_view head, Buffer
 }
 
 void Runner::on_violation(const std::string& what) {
-  (void)fprintf(stderr, "runner of module %s: %s\n", hello_.name.c_str(), what.c_str());
+  (void)fprintf(stderr, "imctl-runner: %s\n", what.c_str());
   _exit(EXIT_FAILURE);
 }
 

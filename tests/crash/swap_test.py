@@ -131,6 +131,7 @@ def main():
         with sqlite3.connect(database) as connection:
             ((stored,),) = connection.execute("SELECT count(*) FROM messages")
         host.start()
+    print("memory after each swap, MB:", *[m >> 20 for m in memory], flush=True)
     print(f"{options.rounds} swaps, isolate = {options.isolate}: {load.calls} calls, "
           f"{len(load.failures)} failed; {count} acknowledged, {found} found, {stored} stored; "
           f"calls waited {statistics.median(paused):.0f} ms (median), {max(paused):.0f} ms at most; "

@@ -40,7 +40,8 @@ class Host:
                  modules=("storage-sqlite",), preexec=None):
         self.folder = tempfile.mkdtemp(prefix="imctl-test-")
         self.data = str(data or os.path.join(self.folder, "data"))
-        self.env = clean_environment(env)
+        # Of its own: a host without a config file makes one there when a verb changes its settings.
+        self.env = clean_environment({"XDG_CONFIG_HOME": os.path.join(self.folder, "config"), **(env or {})})
         self.config = config
         self.preexec = preexec
         self.settings = {
@@ -65,8 +66,9 @@ class Host:
         command = [str(IMCTL), "serve"]
         if self.config is not None:
             path = os.path.join(self.folder, "imctl.conf")
-            with open(path, "w", encoding="utf-8") as file:
-                file.write(self.config)
+            if not os.path.exists(path):  # verbs may have changed it
+                with open(path, "w", encoding="utf-8") as file:
+                    file.write(self.config)
             command += ["--config", path]
         for key, value in self.settings.items():
             if value is not None:

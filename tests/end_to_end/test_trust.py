@@ -39,7 +39,9 @@ class TrustTest(unittest.TestCase):
 
     def host(self, **settings):
         settings = {f"host.{key}": value for key, value in settings.items()}
-        host = Host(settings={"host.module_path": str(self.modules), **settings}, modules=(NAME,))
+        # A config file of its own: an upgrade writes to the one in force.
+        host = Host(settings={"host.module_path": str(self.modules), **settings}, modules=(NAME,),
+                    config="")
         self.addCleanup(host.discard)
         return host
 
@@ -129,24 +131,23 @@ class TrustTest(unittest.TestCase):
 
     def test_an_upgrade_is_checked_too(self):
         self.sign()
-        new = self.folder / "new"
-        new.mkdir()
-        file = new / self.file.name
-        shutil.copy(self.file, file)
+        new = self.folder / "new.so"
+        shutil.copy(self.file, new)
+        signature = self.folder / "new.so.sig"
         with self.requiring() as host:
-            code, out, err = host.imctl("module", "upgrade", NAME, str(file))
-            self.assertNotEqual(code, 0, out)
-            self.assertIn("not signed", err)
-            self.assertEqual(stubs.Client(host.channel()).put(*stubs.seed().msgs), 3)
-            self.sign(file)
-            file.chmod(0o646)
-            code, out, err = host.imctl("module", "upgrade", NAME, str(file))
-            self.assertNotEqual(code, 0, out)
-            self.assertIn(f"chmod o-w {file}", err)
-            file.chmod(0o644)
-            code, out, err = host.imctl("module", "upgrade", NAME, str(file))
-            self.assertEqual(code, 0, err)
-            self.assertEqual(stubs.Client(host.channel()).put(*stubs.seed().msgs), 3)
+
+            def upgrade(*arguments, refused):
+                code, out, err = host.imctl("module", "upgrade", NAME, f"@{new}", *arguments)
+                self.assertEqual(code != 0, bool(refused), f"{out}{err}")
+                self.assertIn(refused, err)
+                self.assertEqual(stubs.Client(host.channel()).put(*stubs.seed().msgs), 3)
+
+            upgrade(refused="not signed")
+            self.keygen("other")
+            self.sign(new, key="other")
+            upgrade("--signature", f"@{signature}", refused="none of those that are trusted")
+            self.sign(new)
+            upgrade("--signature", f"@{signature}", refused="")
 
     # -- whose the files are; no signature asked for
 

@@ -126,9 +126,10 @@ TEST_F(FieldTest, MapsAndJson) {
 
 TEST_F(FieldTest, BytesFromAFile) {
   TemporaryFolder folder;
-  EXPECT_EQ(set("blob", {"@" + folder.write("b", std::string("\0x", 2))}), "blob: \"\\000x\"");
-  EXPECT_EQ(set("blob", {"text"}), "blob: \"text\"");
-  refuses("blob", "@" + folder.path() + "/none", "none: No such file");
+  std::string file = folder.write("b", std::string("\0x", 2));
+  EXPECT_EQ(set("blob", {file}), "blob: \"\\000x\"");
+  EXPECT_EQ(set("blob", {"@" + file}), "blob: \"\\000x\"");
+  refuses("blob", folder.path() + "/none", "none: No such file");
 }
 
 class ArgumentsTest : public NotesTest {

@@ -181,9 +181,8 @@ class RemoteCallsTest : public ::testing::Test {
     ASSERT_TRUE(started.ok()) << started.status().message();
     front_end = std::move(*started);
     HostOptions options;
-    options.set = {"host.data=" + folder.path() + "/data",
-                   "host.module_path=" + folder.path(),
-                   "host.listen=none",
+    options.set = {"host.data=" + folder.path() + "/data", "host.module_path=" + folder.path(),
+                   "host.listen=none", "host.stop_timeout=500ms",
                    "bind." + std::string(kEcho) + "=grpc://" + front_end->addresses()[0]};
     options.quiet = true;
     options.remote_hosts = make_remote_hosts();
@@ -206,9 +205,7 @@ class RemoteCallsTest : public ::testing::Test {
     payload.set_text(what);
     return payload.SerializeAsString();
   }
-  static std::string echo(const char* method) {
-    return std::string("/") + kEcho + "/" + method;
-  }
+  static std::string echo(const char* method) { return std::string("/") + kEcho + "/" + method; }
 
   InProcess there{"echo", {"host.auth=none", "host.listen=127.0.0.1:0"}};
   std::unique_ptr<FrontEnd> front_end;
@@ -246,7 +243,7 @@ TEST_F(RemoteCallsTest, StopsWithCallsInWork) {
   TestCall hang(*here, echo("Hang"), text(""));
   TestCall source(*here, echo("Source"), text(""));
   ASSERT_TRUE(source.read());
-  here->stop();
+  (void)here->stop();
   EXPECT_EQ(hang.wait().code(), IMCTL_UNAVAILABLE);
   EXPECT_EQ(source.wait().code(), IMCTL_UNAVAILABLE);
 }
