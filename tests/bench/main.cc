@@ -7,12 +7,13 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
-#include <functional>
 #include <stdexcept>
 #include <thread>
 #include <utility>
 
+#include "hops.h"
 #include "load.h"
+#include "pair.h"
 #include "process.h"
 #include "report.h"
 
@@ -20,59 +21,7 @@ namespace imctl::bench {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr double kRatioGoal = 0.95;
 constexpr int kGenerations = 3;
-
-std::vector<std::string> serve_command(const std::string& data, int port,
-                                       const std::string& modules, const std::string& module_path) {
-  return {IMCTL_PROGRAM, "serve",
-          "--set",       "host.data=" + data,
-          "--set",       "host.listen=127.0.0.1:" + std::to_string(port),
-          "--set",       "host.auth=none",
-          "--set",       "host.log_level=error",
-          "--set",       "host.modules=" + modules,
-          "--set",       "host.module_path=" + module_path};
-}
-
-// The same measured on both, in turns.
-class Pair {
- public:
-  using Measure = std::function<Load(Client&)>;
-  explicit Pair(Measure measure) : measure_(std::move(measure)) {}
-
-  void run(Client& host, Client& plain, int rounds) {
-    measure_(host);  // warm
-    measure_(plain);
-    for (int i = 0; i < rounds; ++i) {
-      // The order changes, so that neither always follows the other.
-      Load first = measure_(i % 2 == 0 ? host : plain);
-      Load second = measure_(i % 2 == 0 ? plain : host);
-      host_.push_back(i % 2 == 0 ? first : second);
-      plain_.push_back(i % 2 == 0 ? second : first);
-    }
-  }
-  Figure figure(const std::string& name, const std::string& unit, double Load::*what) const {
-    std::vector<double> ours, theirs, ratios;
-    for (size_t i = 0; i < host_.size(); ++i) {
-      ours.push_back(host_[i].*what);
-      theirs.push_back(plain_[i].*what);
-      ratios.push_back(ours.back() / theirs.back());
-    }
-    return {name,           median(ours),   unit, "plain gRPC server",
-            median(theirs), median(ratios), "",   std::nullopt};
-  }
-  // Calls a second, with the goal.
-  Figure rate(const std::string& name, const std::string& unit) const {
-    Figure made = figure(name, unit, &Load::per_second);
-    made.goal = "ratio >= 0.95";
-    made.met = *made.ratio >= kRatioGoal;
-    return made;
-  }
-
- private:
-  Measure measure_;
-  std::vector<Load> host_, plain_;
-};
 
 Figure limit(const std::string& name, double value, const std::string& unit, double goal) {
   char words[64];
@@ -102,13 +51,11 @@ void measure_calls(std::vector<Figure>* figures, int rounds) {
     for (Pair* pair : {&one, &many, &streams}) pair->run(to_host, to_plain, rounds);
     for (int i = 0; i < rounds; ++i) chains.push_back(to_host.chain(100000) / 1000);
   }
-  for (auto& [name, pair] : {std::pair<std::string, Pair*>{"unary, 1 in flight", &one},
-                             {"unary, 64 in flight", &many}}) {
-    figures->push_back(pair->rate(name, "calls/s"));
-    figures->push_back(pair->figure(name + ", p50", "us", &Load::p50_us));
-    figures->push_back(pair->figure(name + ", p99", "us", &Load::p99_us));
-  }
-  figures->push_back(streams.rate("server stream of 1 KB messages", "msg/s"));
+  constexpr double kGoal = 0.95;
+  const std::string plain_server = "plain gRPC server";
+  one.add_calls(figures, "unary, 1 in flight", plain_server, kGoal);
+  many.add_calls(figures, "unary, 64 in flight", plain_server, kGoal);
+  streams.add_rate(figures, "server stream of 1 KB messages", "msg/s", plain_server, kGoal);
   figures->push_back(limit("call between two modules", median(chains), "us", 2));
 }
 
@@ -143,6 +90,7 @@ int run(int argc, char** argv) {
   }
   std::vector<Figure> figures;
   measure_calls(&figures, rounds);
+  measure_hops(&figures, rounds, kGenerations);
   measure_start(&figures, rounds);
   print_table(figures);
   write_json(figures, json);

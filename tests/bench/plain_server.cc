@@ -1,4 +1,5 @@
-// The same service as generated code in a plain callback server: what the host is measured against.
+// The same service as generated code in a plain callback server, and one that passes calls on to
+// another: what the host is measured against.
 #include <grpcpp/grpcpp.h>
 
 #include <cstdio>
@@ -51,17 +52,79 @@ class PlainBench final : public Bench::CallbackService {
   }
 };
 
+// Passes a stream on: one message at a time, the next when the client took the last.
+class PassedOn final : public grpc::ServerWriteReactor<Payload> {
+ public:
+  PassedOn(Bench::Stub* stub, const SourceRequest& request) : incoming_(this), request_(request) {
+    stub->async()->Source(&context_, &request_, &incoming_);
+    incoming_.StartRead(&message_);
+    incoming_.StartCall();
+  }
+  void OnWriteDone(bool ok) override {
+    if (ok) {
+      incoming_.StartRead(&message_);
+    } else {
+      context_.TryCancel();
+    }
+  }
+  void OnDone() override { delete this; }
+
+ private:
+  struct Incoming final : grpc::ClientReadReactor<Payload> {
+    explicit Incoming(PassedOn* o) : owner(o) {}
+    void OnReadDone(bool ok) override {
+      if (ok) owner->StartWrite(&owner->message_);
+    }
+    void OnDone(const grpc::Status& status) override { owner->Finish(status); }
+    PassedOn* owner;
+  };
+
+  grpc::ClientContext context_;
+  Incoming incoming_;
+  SourceRequest request_;
+  Payload message_;
+};
+
+class Relay final : public Bench::CallbackService {
+ public:
+  explicit Relay(const std::string& to)
+      : stub_(Bench::NewStub(grpc::CreateChannel(to, grpc::InsecureChannelCredentials()))) {}
+
+  grpc::ServerUnaryReactor* Unary(grpc::CallbackServerContext* context, const Payload* request,
+                                  Payload* reply) override {
+    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+    auto* onward = new grpc::ClientContext;
+    stub_->async()->Unary(onward, request, reply, [reactor, onward](const grpc::Status& status) {
+      reactor->Finish(status);
+      delete onward;
+    });
+    return reactor;
+  }
+  grpc::ServerWriteReactor<Payload>* Source(grpc::CallbackServerContext*,
+                                            const SourceRequest* request) override {
+    return new PassedOn(stub_.get(), *request);
+  }
+
+ private:
+  std::unique_ptr<Bench::Stub> stub_;
+};
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 2) {
-    std::fprintf(stderr, "usage: %s HOST:PORT\n", argv[0]);
+  if (argc != 2 && argc != 3) {
+    std::fprintf(stderr, "usage: %s HOST:PORT [PASS_ON_TO_HOST:PORT]\n", argv[0]);
     return 2;
   }
-  PlainBench service;
+  std::unique_ptr<grpc::Service> service;
+  if (argc == 3) {
+    service = std::make_unique<Relay>(argv[2]);
+  } else {
+    service = std::make_unique<PlainBench>();
+  }
   grpc::ServerBuilder builder;
   builder.AddListeningPort(argv[1], grpc::InsecureServerCredentials());
-  builder.RegisterService(&service);
+  builder.RegisterService(service.get());
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (server == nullptr) return 1;
   server->Wait();

@@ -61,6 +61,24 @@ Folder::Folder() {
 
 Folder::~Folder() { std::filesystem::remove_all(path_); }
 
+std::vector<std::string> serve_command(const std::string& data, int port,
+                                       const std::string& modules, const std::string& module_path) {
+  std::vector<std::string> command = {IMCTL_PROGRAM, "serve"};
+  for (const std::string& setting :
+       {"host.data=" + data, "host.listen=127.0.0.1:" + std::to_string(port),
+        std::string("host.auth=none"), std::string("host.log_level=error"),
+        "host.modules=" + modules, "host.module_path=" + module_path,
+        std::string("bench.isolate=no"), std::string("bench-peer.isolate=no")}) {
+    // A module that is not there has no settings.
+    std::string section = setting.substr(0, setting.find('.'));
+    if (section != "host" && ("," + modules + ",").find("," + section + ",") == std::string::npos) {
+      continue;
+    }
+    command.insert(command.end(), {"--set", setting});
+  }
+  return command;
+}
+
 int free_port() {
   int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address = loopback(0);

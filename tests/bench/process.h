@@ -34,6 +34,10 @@ class Folder {
   std::string path_;
 };
 
+// The host, on a port of 127.0.0.1.
+std::vector<std::string> serve_command(const std::string& data, int port,
+                                       const std::string& modules, const std::string& module_path);
+
 // A port of 127.0.0.1 that was free just now.
 int free_port();
 
