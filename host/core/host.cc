@@ -128,6 +128,10 @@ Result<std::unique_ptr<ModuleCode>> Host::make_code(
       make_loadable(description->file, config_.data + "/host/loaded", config_.trust);
   if (!file.ok()) return file.status();
   const std::string& path = description->file.path;
+  if (!file->is_copy()) {
+    log_->warn(path + ": there is no room for a private copy in " + config_.data +
+               ": do not overwrite the file while this host runs");
+  }
   if (description->isolated) {
     auto keeper = std::make_shared<LoadableFile>(std::move(*file));
     return make_isolated_code(

@@ -1,5 +1,7 @@
 #include "core/module_loader.h"
 
+#include <dlfcn.h>
+
 #include <algorithm>
 #include <atomic>
 #include <boost/dll/runtime_symbol_info.hpp>
@@ -66,7 +68,7 @@ Result<ModuleFile> find_module(const std::string& name, const std::vector<std::s
 }
 
 LoadableFile::~LoadableFile() {
-  if (path_.empty()) return;
+  if (path_.empty() || !is_copy_) return;
   std::error_code ignored;
   fs::remove_all(fs::path(path_).parent_path(), ignored);
 }
@@ -81,13 +83,19 @@ Result<LoadableFile> make_loadable(const ModuleFile& file, const std::string& fo
   std::error_code error;
   fs::remove_all(own, error);
   fs::create_directories(own, error);
-  LoadableFile copy((own / (file.manifest.name() + ".so")).string());
+  LoadableFile copy((own / (file.manifest.name() + ".so")).string(), true);
   // Ours alone, whatever the original's mode and the mask.
   if (!error) fs::permissions(folder, fs::perms::owner_all, error);
   if (!error) fs::copy_file("/proc/self/fd/" + std::to_string(opened->fd()), copy.path(), error);
   if (!error) fs::permissions(copy.path(), fs::perms::owner_read, error);
   if (error) {
-    return Status(IMCTL_FAILED_PRECONDITION,
+    // A full disk must not keep a host from starting. But a second copy of what is loaded already
+    // would be the first one again, and one that is signed must be the very bytes that were looked
+    // at.
+    void* loaded = dlopen(file.path.c_str(), RTLD_NOLOAD | RTLD_LAZY);
+    if (loaded == nullptr && !trust.require_signatures) return LoadableFile(file.path, false);
+    if (loaded != nullptr) dlclose(loaded);
+    return Status(IMCTL_RESOURCE_EXHAUSTED,
                   file.path + ": cannot be copied to " + copy.path() + ": " + error.message());
   }
   if (Status place = check_place(copy.path()); !place.ok()) return place;

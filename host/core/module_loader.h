@@ -27,21 +27,26 @@ std::map<std::string, std::string> installed_modules(const std::vector<std::stri
 // The module of that name in those folders. An error says what there is.
 Result<ModuleFile> find_module(const std::string& name, const std::vector<std::string>& folders);
 
-// A private copy of a module's file: whatever happens to the original, what was checked is what
-// runs, and a new version may be loaded beside it. Removed with the object.
+// What is given to the dynamic linker: a private copy of a module's file, removed with the object.
+// So whatever happens to the original, what was checked is what runs, and a new version may be
+// loaded beside it. Where there is no room for a copy, the file itself.
 class LoadableFile {
  public:
-  explicit LoadableFile(std::string path) : path_(std::move(path)) {}
-  LoadableFile(LoadableFile&& other) noexcept : path_(std::exchange(other.path_, {})) {}
+  LoadableFile(std::string path, bool is_copy) : path_(std::move(path)), is_copy_(is_copy) {}
+  LoadableFile(LoadableFile&& other) noexcept
+      : path_(std::exchange(other.path_, {})), is_copy_(other.is_copy_) {}
   LoadableFile& operator=(LoadableFile&& other) noexcept {
     std::swap(path_, other.path_);
+    std::swap(is_copy_, other.is_copy_);
     return *this;
   }
   ~LoadableFile();
   const std::string& path() const { return path_; }
+  bool is_copy() const { return is_copy_; }
 
  private:
   std::string path_;
+  bool is_copy_;
 };
 
 // Makes the copy below `folder`. Errors: who else may change the file; that it is not signed, if it

@@ -34,8 +34,8 @@ class Asker {
 // The host's end; one thread's. Never blocks.
 class Answerer {
  public:
-  using Answer = std::function<Result<BufferRef>(Question, std::string_view type,
-                                                 std::string_view bytes)>;
+  using Answer =
+      std::function<Result<BufferRef>(Question, std::string_view type, std::string_view bytes)>;
 
   // Takes `fd`.
   Answerer(int fd, Answer answer) : fd_(fd), answer_(std::move(answer)) {}

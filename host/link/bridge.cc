@@ -78,7 +78,7 @@ class Bridge::Forwarded final : public Linked {
     if (streams_) read_on();
   }
 
-  bool got_finish(FinishFrame& frame, BufferRef reply) override {
+  bool got_finish(FinishFrame& frame, BufferRef&& reply) override {
     {
       std::lock_guard lock(mutex_);
       pending_ = Pending{status_of(frame), std::move(reply), std::move(frame.trailers)};
@@ -118,13 +118,9 @@ class Bridge::Forwarded final : public Linked {
   void tell_cancel(int32_t code) {
     send(FrameType::kCancel, encode(CancelFrame{code, "cancelled by the caller"}));
   }
-  void tell_move() {
-    send(FrameType::kMove, encode(frame_of(bridge_->owner_->leaving())));
-  }
+  void tell_move() { send(FrameType::kMove, encode(frame_of(bridge_->owner_->leaving()))); }
 
-  void release() {
-    std::shared_ptr<Forwarded> last = std::move(self_);
-  }
+  void release() { std::shared_ptr<Forwarded> last = std::move(self_); }
 
   // Once, whoever comes first.
   void end(const Status& status, BufferRef reply, const WirePairs& trailers) {
@@ -198,8 +194,8 @@ class Bridge::Submitted final : public Linked, public Caller {
     std::shared_ptr<Submitted> last = std::move(self_);
     FinishFrame frame = frame_of(status);
     if (reply.size() > kMaxFramePart) {
-      frame = frame_of({IMCTL_RESOURCE_EXHAUSTED,
-                        "the reply is too large for a module in its own process"});
+      frame = frame_of(
+          {IMCTL_RESOURCE_EXHAUSTED, "the reply is too large for a module in its own process"});
       reply = BufferRef();
     }
     frame.trailers = call_->trailers();
@@ -338,9 +334,7 @@ void Bridge::on_frame(FrameType type, uint64_t id, std::string_view head, Buffer
   CancelFrame cancel;
   FinishFrame finish;
   switch (type) {
-    case FrameType::kMessage:
-      good = tail && linked->got_message(std::move(tail));
-      break;
+    case FrameType::kMessage: good = tail && linked->got_message(std::move(tail)); break;
     case FrameType::kCredit: good = decode(head, &credit) && linked->got_credit(credit); break;
     case FrameType::kWritesDone: good = linked->got_writes_done(); break;
     case FrameType::kCancel: good = decode(head, &cancel) && linked->got_cancel(cancel); break;

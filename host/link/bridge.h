@@ -60,10 +60,10 @@ class Bridge final : public Link::Sink, public std::enable_shared_from_this<Brid
 
   struct Options {
     End end = End::kHost;
-    std::string name;              // the module's
-    size_t window = 0;             // of a stream's direction
-    size_t held = 0;               // of messages of all streams that wait here
-    size_t queued = 64u << 20;     // of bytes to be sent, beyond which no call begins
+    std::string name;           // the module's
+    size_t window = 0;          // of a stream's direction
+    size_t held = 0;            // of messages of all streams that wait here
+    size_t queued = 64u << 20;  // of bytes to be sent, beyond which no call begins
   };
   // Takes `fd`. `owner` and `road` outlive the bridge.
   static Result<std::shared_ptr<Bridge>> make(int fd, Options options, Road* road, Owner* owner);

@@ -15,7 +15,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr seconds kForStack{1};       // to print it
+constexpr seconds kForStack{1};          // to print it
 constexpr milliseconds kAfterLink{500};  // from the end of the link to that of the process
 constexpr size_t kMostMetrics = 4096;
 
@@ -147,6 +147,7 @@ void Child::check_signs_of_life(Clock::time_point now) {
     kill_at_ = now + kAfterLink;
     return;
   }
+  if (!greeted_.load()) return;  // it starts; the step that it was asked for has its own limit
   if (pongs_.load() == pings_) {
     silent_ = {};
     bridge_->send(FrameType::kPing, ++pings_, {});
@@ -229,6 +230,7 @@ void Child::on_frame(FrameType type, uint64_t id, std::string_view head, BufferR
       if (in.str() != link_build()) {
         on_violation("its runner is of another build: install imctl completely");
       }
+      greeted_ = true;
       return;
     }
     case FrameType::kControlReply: {

@@ -105,6 +105,7 @@ class Child final : public Bridge::Owner {
 
   std::atomic<uint64_t> pongs_{0};
   std::atomic<pid_t> link_thread_{0};
+  std::atomic<bool> greeted_{false};
   std::atomic<bool> closed_{false};
   std::mutex mutex_;
   std::optional<std::pair<uint64_t, Reply>> reply_;

@@ -10,7 +10,7 @@
 namespace imctl::host {
 namespace {
 
-constexpr size_t kLongest = 2000;     // of a line
+constexpr size_t kLongest = 2000;      // of a line
 constexpr size_t kLinesASecond = 500;  // a stack has fewer
 constexpr int kReads = 16;             // at once, so that the rest of the thread's work goes on
 

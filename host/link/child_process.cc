@@ -9,8 +9,7 @@
 #include <unistd.h>
 
 // glibc 2.36 forgot that C++ includes it too.
-extern "C" {
-}
+extern "C" {}
 
 #include <cerrno>
 #include <cstring>
@@ -57,8 +56,8 @@ bool move_up(int* fd) {
 }
 
 Status cannot(const std::string& program, const char* what, int error) {
-  return {IMCTL_UNAVAILABLE, "cannot start " + program + " for it: " + what + ": " +
-                                 strerror(error)};
+  return {IMCTL_UNAVAILABLE,
+          "cannot start " + program + " for it: " + what + ": " + strerror(error)};
 }
 
 // The host's own settings, maybe with secrets, are no module's business.
@@ -116,8 +115,8 @@ Result<std::unique_ptr<ChildProcess>> ChildProcess::start(const std::string& pro
   std::array<char*, 3> arguments{path.data(), name.data(), nullptr};
   std::vector<char*> environment = environment_of_child();
   pid_t pid = 0;
-  int error = posix_spawn(&pid, path.c_str(), &actions, &attributes, arguments.data(),
-                          environment.data());
+  int error =
+      posix_spawn(&pid, path.c_str(), &actions, &attributes, arguments.data(), environment.data());
   posix_spawn_file_actions_destroy(&actions);
   posix_spawnattr_destroy(&attributes);
   if (error != 0) return cannot(program, "spawn", error);
@@ -173,10 +172,10 @@ std::optional<std::string> ChildProcess::ended() {
     end_ = "exited with code " + std::to_string(info.si_status);
   } else {
     const char* name = sigabbrev_np(info.si_status);
-    end_ = "died (" +
-           (name == nullptr ? "signal " + std::to_string(info.si_status)
-                            : std::string("SIG") + name) +
-           ")";
+    end_ =
+        "died (" +
+        (name == nullptr ? "signal " + std::to_string(info.si_status) : std::string("SIG") + name) +
+        ")";
   }
   return end_;
 }

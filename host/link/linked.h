@@ -43,7 +43,7 @@ class Linked : public std::enable_shared_from_this<Linked> {
   virtual bool got_writes_done() { return false; }
   virtual bool got_cancel(const CancelFrame& /*frame*/) { return false; }
   virtual bool got_move(const FinishFrame& /*frame*/) { return false; }
-  virtual bool got_finish(FinishFrame& /*frame*/, BufferRef /*reply*/) { return false; }
+  virtual bool got_finish(FinishFrame& /*frame*/, BufferRef&& /*reply*/) { return false; }
   // The link is gone.
   virtual void fail(const Status& status) = 0;
 

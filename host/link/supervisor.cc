@@ -47,9 +47,9 @@ const char* name_of(Step step) {
 Result<std::unique_ptr<Supervisor>> Supervisor::make(IsolatedOptions options, Instance* instance) {
   int wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (wake_fd < 0) {
-    return Status(IMCTL_RESOURCE_EXHAUSTED,
-                  std::string("cannot make an event descriptor: ") + strerror(errno) +
-                      "; raise the limit of open files");
+    return Status(IMCTL_RESOURCE_EXHAUSTED, std::string("cannot make an event descriptor: ") +
+                                                strerror(errno) +
+                                                "; raise the limit of open files");
   }
   return std::unique_ptr<Supervisor>(new Supervisor(std::move(options), instance, wake_fd));
 }
@@ -292,12 +292,12 @@ void Supervisor::restart() {
     log(IMCTL_LOG_WARN, subject() + " is back after " + std::to_string(took.count()) +
                             " ms, as process " + std::to_string(pid()));
     instance_->set_health(true, {});
-  } else if (child_ != nullptr) {
-    // It lives, but cannot do its work.
+    return;
+  }
+  // It lives but cannot do its work, or there was no process at all. One that died was noted.
+  bool never_was = !restart_at_ && deaths_.size() <= options_.limits.restarts;
+  if (child_ != nullptr || never_was) {
     note_death("could not be started again: " + status.message());
-  } else if (!restart_at_ && phase_ == Phase::kActive &&
-             deaths_.size() <= options_.limits.restarts) {
-    note_death("could not be started again: " + status.message());  // there was no process at all
   }
 }
 
@@ -322,8 +322,7 @@ void Supervisor::note_death(const std::string& how) {
   while (now - deaths_.front() > seconds(60)) deaths_.pop_front();
   size_t count = deaths_.size();
   if (count > options_.limits.restarts) {
-    text += ", " + std::to_string(count) +
-            (count == 1 ? " time" : " times") +
+    text += ", " + std::to_string(count) + (count == 1 ? " time" : " times") +
             " within a minute: it stays away (process_restarts); `imctl module reload " +
             instance_->name() + "` starts it";
     log(IMCTL_LOG_ERROR, text);
@@ -335,10 +334,9 @@ void Supervisor::note_death(const std::string& how) {
     for (size_t i = 2; i < count && delay < kLongestDelay; ++i) delay *= 2;
     delay = std::min(delay, kLongestDelay);
     restart_at_ = now + delay;
-    log(IMCTL_LOG_ERROR, text + "; it is started again" +
-                             (delay.count() == 0
-                                  ? std::string()
-                                  : " in " + std::to_string(delay.count()) + " ms"));
+    log(IMCTL_LOG_ERROR,
+        text + "; it is started again" +
+            (delay.count() == 0 ? std::string() : " in " + std::to_string(delay.count()) + " ms"));
     retire_child(retry_later(IMCTL_UNAVAILABLE, text + " and is being started again: try again",
                              std::max(delay, milliseconds(200))));
   }

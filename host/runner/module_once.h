@@ -39,9 +39,7 @@ class ModuleOnce final : public ModuleCode {
     quiesced_ = false;
     return code_->activate();
   }
-  Status quiesce() override {
-    return std::exchange(quiesced_, true) ? Status() : code_->quiesce();
-  }
+  Status quiesce() override { return std::exchange(quiesced_, true) ? Status() : code_->quiesce(); }
   Status deactivate() override { return code_->deactivate(); }
   void destroy() override { code_->destroy(); }
   Result<BufferRef> save() override { return code_->save(); }

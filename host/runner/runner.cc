@@ -204,8 +204,13 @@ Status Runner::drain() {
 
 void Runner::send_metrics() {
   for (const Metric* metric : metrics().all()) {
-    MetricFrame frame{metric->kind(), metric->name(), metric->labels(), metric->help(),
-                      metric->value(), metric->count(), {}};
+    MetricFrame frame{metric->kind(),
+                      metric->name(),
+                      metric->labels(),
+                      metric->help(),
+                      metric->value(),
+                      metric->count(),
+                      {}};
     Sent now{frame.value, frame.count, {}};
     if (metric->kind() == IMCTL_HISTOGRAM) {
       for (size_t i = 0; i < Metric::kBounds.size(); ++i) now.buckets.push_back(metric->bucket(i));
@@ -227,8 +232,8 @@ void Runner::send_metrics() {
 
 // ---- of Road
 
-void Runner::write_log(imctl_log_level level, std::string_view /*module*/,
-                       std::string_view call_id, std::string_view text) {
+void Runner::write_log(imctl_log_level level, std::string_view /*module*/, std::string_view call_id,
+                       std::string_view text) {
   if (!log_enabled(level) || bridge_->queued_bytes() > kMostQueuedForLog) return;
   LogFrame frame{level, std::string(call_id.substr(0, kLongestLine)),
                  std::string(text.substr(0, kLongestLine))};
@@ -263,7 +268,9 @@ std::shared_ptr<const Route> Runner::route_out(MethodSlot& method) {
   // What it is is not known here: its request is taken from the call, and messages go both ways.
   served->info.client_streams = true;
   served->info.server_streams = true;
-  served->entry = {sizeof(imctl_method), 0, {},
+  served->entry = {sizeof(imctl_method),
+                   0,
+                   {},
                    [](void* user, imctl_call* call, const imctl_context* /*context*/,
                       imctl_buffer* /*request*/) {
                      Call* made = Call::from(call);
@@ -333,6 +340,8 @@ void Runner::on_violation(const std::string& what) {
 }
 
 // The host is done with the module, or is gone.
-void Runner::on_closed(const Status& why) { _exit(why.code() == IMCTL_DATA_LOSS ? EXIT_FAILURE : 0); }
+void Runner::on_closed(const Status& why) {
+  _exit(why.code() == IMCTL_DATA_LOSS ? EXIT_FAILURE : 0);
+}
 
 }  // namespace imctl::host

@@ -54,8 +54,6 @@ class RemoteTest(unittest.TestCase):
     def far(self, modules=("echo",), settings=None, **named):
         """A host with modules, on a port that it keeps."""
         port = free_port()
-        # Not the tester's own settings.
-        named.setdefault("env", {"XDG_CONFIG_HOME": str(BUILD / "no-such-folder")})
         all_settings = {"host.module_path": f"{MODULES},{TEST_MODULES}"}
         for module in modules:
             all_settings[f"{module}.isolate"] = "no"

@@ -109,7 +109,8 @@ class Logged {
     return text.str();
   }
   bool has(const std::string& text) const {
-    return within(allowed(seconds(5)), [&] { return this->text().find(text) != std::string::npos; });
+    return within(allowed(seconds(5)),
+                  [&] { return this->text().find(text) != std::string::npos; });
   }
 
  private:
@@ -120,8 +121,9 @@ class Logged {
 class Isolation : public ::testing::Test {
  protected:
   void open(std::vector<std::string> set = {}, const std::string& modules = "rogue,echo") {
-    std::vector<std::string> all = {"echo.isolate=no", "rogue.isolate=process", "rogue.process_answer=2s",
-                                    "rogue.process_restarts=100", "host.swap_watch=0s"};
+    std::vector<std::string> all = {"echo.isolate=no", "rogue.isolate=process",
+                                    "rogue.process_answer=2s", "rogue.process_restarts=100",
+                                    "host.swap_watch=0s"};
     all.insert(all.end(), set.begin(), set.end());
     in_process_ = std::make_unique<InProcess>(modules, all);
   }
@@ -152,7 +154,8 @@ class Isolation : public ::testing::Test {
     EXPECT_TRUE(within(allowed(seconds(5)), [&] { return works(); })) << method;
     auto back = Clock::now();
     std::cout << method << ": noticed after "
-              << std::chrono::duration_cast<milliseconds>(ended - began).count() << " ms, back after "
+              << std::chrono::duration_cast<milliseconds>(ended - began).count()
+              << " ms, back after "
               << std::chrono::duration_cast<milliseconds>(back - ended).count() << " ms more\n";
     EXPECT_LT(back - ended, allowed(seconds(1))) << method;
     EXPECT_NE(pid(), before);
@@ -234,15 +237,15 @@ TEST(Runner, AMissingOneIsSaidInWords) {
   std::filesystem::create_directories(folder.path() + "/bin");
   std::string program = folder.path() + "/bin/isolation_test";
   std::filesystem::copy_file(std::filesystem::read_symlink("/proc/self/exe"), program);
-  FILE* output =
-      popen((program + " --gtest_filter='*OpensIsolated' --gtest_also_run_disabled_tests").c_str(),
-            "r");
+  FILE* output = popen(
+      (program + " --gtest_filter='*OpensIsolated' --gtest_also_run_disabled_tests").c_str(), "r");
   ASSERT_NE(output, nullptr);
   std::string text;
   std::array<char, 1000> line;
   while (fgets(line.data(), line.size(), output) != nullptr) text += line.data();
   pclose(output);
-  EXPECT_NE(text.find("imctl-runner, which would run it, cannot be used"), std::string::npos) << text;
+  EXPECT_NE(text.find("imctl-runner, which would run it, cannot be used"), std::string::npos)
+      << text;
   EXPECT_NE(text.find("isolate = no"), std::string::npos) << text;
 }
 
@@ -306,9 +309,8 @@ TEST_F(Isolation, ACancelledStreamEndsInTheProcessToo) {
     TestCall made(host(), kRogue + "Stream", bytes("x").SerializeAsString());
     EXPECT_TRUE(made.read().has_value());
   }
-  EXPECT_TRUE(within(allowed(seconds(5)), [&] {
-    return host().find_module("rogue")->gate().inside() == 0;
-  }));
+  EXPECT_TRUE(within(allowed(seconds(5)),
+                     [&] { return host().find_module("rogue")->gate().inside() == 0; }));
 }
 
 TEST_F(Isolation, ACallOfAnotherModule) {
@@ -397,7 +399,8 @@ TEST_F(Isolation, LogMetricsHealthAndJson) {
   }
 
   ASSERT_TRUE(rogue("Health", bytes("no disk", 0)).ok());
-  EXPECT_TRUE(within(allowed(seconds(5)), [&] { return !host().find_module("rogue")->is_serving(); }));
+  EXPECT_TRUE(
+      within(allowed(seconds(5)), [&] { return !host().find_module("rogue")->is_serving(); }));
   EXPECT_EQ(host().find_module("rogue")->health_reason(), "no disk");
 
   std::string data(100000, '\x01');
@@ -448,7 +451,7 @@ TEST_F(Isolation, WhatGoesWrongAtTheStartIsSaidInWords) {
                                                {"activate", "dies", "died (SIGSEGV)"},
                                                {"prepare", "hangs", "did not come to the end"}}) {
     size_t before = open_descriptors();
-    open({"rogue.step=" + step, "rogue.how=" + how, "rogue.process_answer=100ms"});
+    open({"rogue.step=" + step, "rogue.how=" + how, "rogue.process_answer=400ms"});
     ASSERT_FALSE(in_process_->status.ok());
     const std::string& message = in_process_->status.message();
     EXPECT_NE(message.find(words), std::string::npos) << message;
@@ -573,7 +576,8 @@ TEST_F(Isolation, Storm) {
             break;
           }
           case 2: {
-            TestCall made(host(), kRogue + "Stream", bytes(std::string(5000, 'x')).SerializeAsString());
+            TestCall made(host(), kRogue + "Stream",
+                          bytes(std::string(5000, 'x')).SerializeAsString());
             for (unsigned n = random() % 50; n > 0; --n) made.read();
             break;
           }
@@ -607,8 +611,7 @@ class HostsEnd : public ::testing::TestWithParam<const char*> {};
 TEST(HostsEndHelper, DISABLED_Host) {
   InProcess in_process("rogue", {"rogue.isolate=process"});
   ASSERT_TRUE(in_process.status.ok());
-  Result<Report> report =
-      call<Report>(*in_process.host, kRogue + "Look", Bytes());
+  Result<Report> report = call<Report>(*in_process.host, kRogue + "Look", Bytes());
   ASSERT_TRUE(report.ok());
   std::string way = getenv("IMCTL_TEST_WAY");
   TestCall spins(*in_process.host, kRogue + (way == "spin" ? "Spin" : "Keep"), "");
@@ -668,6 +671,7 @@ double calls_a_second(Host& host, const std::string& method, int threads, millis
   std::atomic<uint64_t> done{0};
   std::mutex mutex;
   std::vector<std::thread> all;
+  all.reserve(static_cast<size_t>(threads));
   for (int i = 0; i < threads; ++i) {
     all.emplace_back([&] {
       std::vector<double> mine;
@@ -697,11 +701,12 @@ TEST(IsolationCost, UnaryAndStreams) {
     ASSERT_TRUE(in_process.status.ok()) << in_process.status.message();
     for (int threads : {1, 64}) {
       std::vector<double> latencies;
-      double rate = calls_a_second(*in_process.host, kEcho + "Unary", threads, milliseconds(500),
-                                   &latencies);
-      std::cout << "isolate=" << isolate << ", unary, " << threads << " at once: "
-                << static_cast<int>(rate) << " calls/s, p50 " << latencies[latencies.size() / 2]
-                << " us, p99 " << latencies[latencies.size() * 99 / 100] << " us\n";
+      double rate =
+          calls_a_second(*in_process.host, kEcho + "Unary", threads, milliseconds(500), &latencies);
+      std::cout << "isolate=" << isolate << ", unary, " << threads
+                << " at once: " << static_cast<int>(rate) << " calls/s, p50 "
+                << latencies[latencies.size() / 2] << " us, p99 "
+                << latencies[latencies.size() * 99 / 100] << " us\n";
     }
     Payload request;
     request.set_count(50000);
@@ -712,8 +717,9 @@ TEST(IsolationCost, UnaryAndStreams) {
     while (made.read()) ++count;
     double time = std::chrono::duration<double>(Clock::now() - began).count();
     EXPECT_EQ(count, 50000);
-    std::cout << "isolate=" << isolate << ", a stream of 100 bytes each: "
-              << static_cast<int>(count / time) << " messages/s\n";
+    std::cout << "isolate=" << isolate
+              << ", a stream of 100 bytes each: " << static_cast<int>(count / time)
+              << " messages/s\n";
   }
 }
 
