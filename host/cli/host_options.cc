@@ -5,6 +5,7 @@
 #include <string>
 
 #include "cli/address.h"
+#include "grpc/remote_hosts.h"
 
 namespace imctl::host::cli {
 
@@ -13,6 +14,7 @@ HostOptions host_options(const Flags& flags) {
   options.config_file = config_file(flags.config);
   options.new_config_file = new_config_file();
   options.set = flags.set;
+  options.remote_hosts = make_remote_hosts();
   for (char** entry = ::environ; entry != nullptr && *entry != nullptr; ++entry) {
     std::string text = *entry;
     size_t equals = text.find('=');

@@ -75,6 +75,7 @@ Result<InstanceSpec> spec_of(std::shared_ptr<const Description> description) {
   for (const Requirement& need : manifest.needs()) spec.needs.push_back(need.service());
   for (const std::string& service : manifest.serves()) {
     const google::protobuf::ServiceDescriptor* found = description->descriptors->service(service);
+    if (found == nullptr && !description->remote.empty()) continue;  // not reached yet
     if (found == nullptr) {
       return Status(IMCTL_FAILED_PRECONDITION, "module " + spec.name + ": it serves " + service +
                                                    ", which its descriptors do not have");

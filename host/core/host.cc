@@ -95,6 +95,10 @@ Status Host::start() {
   std::filesystem::remove_all(config_.data + "/host/loaded", ignored);
   auto started = modules_.apply(*wanted);
   if (!started.ok()) return started.status();
+  if (options_.remote_hosts != nullptr) {
+    options_.remote_hosts->on_changed(
+        [this](const std::string& address) { module_admin_.refresh_remote(address); });
+  }
   health_.set("", true);
   return {};
 }
@@ -144,6 +148,7 @@ Result<std::unique_ptr<ModuleCode>> Host::make_code(
 
 Status Host::stop() {
   stopped_ = true;
+  if (options_.remote_hosts != nullptr) options_.remote_hosts->on_changed({});
   health_.set("", false);
   Status status = modules_.stop(std::chrono::steady_clock::now() + config_.stop_timeout);
   if (!modules_.is_stuck()) data_lock_.release();
@@ -214,7 +219,8 @@ Status Host::not_served(std::string_view method) const {
   std::string name(method.substr(0, 200));
   if (provider != view->providers.end() && is_remote_address(provider->second)) {
     std::shared_ptr<Instance> remote = find_module(provider->second);
-    if (remote != nullptr && remote->served().empty()) {
+    if (remote != nullptr &&
+        remote->description().descriptors->service(std::string(service)) == nullptr) {
       return {IMCTL_UNAVAILABLE, name + " is bound to " + provider->second +
                                      ", which was not reached yet: " + remote->health_reason()};
     }

@@ -313,4 +313,16 @@ Result<ModuleAdmin::Changes> ModuleAdmin::rollback(const std::string& name, cons
                 "module " + name + " had no other file in the history of the settings");
 }
 
+void ModuleAdmin::refresh_remote(const std::string& address) {
+  std::lock_guard lock(mutex_);
+  Result<Plan> plan = host_->plan();
+  Status status = plan.status();
+  if (plan.ok()) status = host_->modules().apply(*plan, {address}).status();
+  if (!status.ok()) {
+    host_->log().warn("the host at " + address + " changed: " + status.message());
+  } else {
+    host_->log().info("the host at " + address + " says now what it serves");
+  }
+}
+
 }  // namespace imctl::host

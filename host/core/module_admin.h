@@ -48,6 +48,8 @@ class ModuleAdmin {
   Result<Changes> upgrade(const std::string& name, std::string_view content,
                           std::string_view signature, const Author& author);
   Result<Changes> rollback(const std::string& name, const Author& author);
+  // The host at `address` is not any more what was described.
+  void refresh_remote(const std::string& address);
 
  private:
   using Edit = std::function<Status(SettingsEdit&)>;

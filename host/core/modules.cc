@@ -135,7 +135,10 @@ Status Modules::carry_out(Change& change) {
     // Whoever was replaced may come back until the new copies have proved themselves.
     auto watched = std::chrono::steady_clock::now() + host_->config().swap_watch;
     for (Change::Step& step : change.steps) {
-      if (step.old != nullptr && status.ok()) status = stays_healthy(*step.fresh, watched);
+      // Another host that is away would be away for the old one too.
+      bool elsewhere = !step.fresh->description().remote.empty();
+      if (step.old == nullptr || elsewhere || !status.ok()) continue;
+      status = stays_healthy(*step.fresh, watched);
     }
   }
   if (status.ok()) {

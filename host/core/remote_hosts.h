@@ -2,6 +2,7 @@
 #ifndef IMCTL_HOST_CORE_REMOTE_HOSTS_H
 #define IMCTL_HOST_CORE_REMOTE_HOSTS_H
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -34,6 +35,11 @@ class RemoteHosts {
       const std::string& address, const std::vector<std::string>& services) = 0;
   virtual Result<std::unique_ptr<ModuleCode>> make_code(
       std::shared_ptr<const Description> description) = 0;
+  // Who hears that the host at `address` is not any more what was described: it was reached for the
+  // first time, or serves other methods. Called on a thread of its own, where it may take long;
+  // again after a while if it is still so. Nothing: nobody, and it is not being called when this
+  // returns.
+  virtual void on_changed(std::function<void(const std::string& address)> hook) = 0;
 };
 
 }  // namespace imctl::host

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/host.h"
+#include "grpc/hop.h"
 
 namespace imctl::host {
 namespace {
@@ -63,14 +64,17 @@ grpc::Status to_grpc(const Status& status) {
           status.details().size() <= kMessageLimit ? status.details() : std::string()};
 }
 
-CallParams call_params(const Host& host, MethodSlot* target,
-                       const grpc::CallbackServerContext& context) {
+Result<CallParams> call_params(const Host& host, MethodSlot* target,
+                               grpc::CallbackServerContext& context) {
   CallParams params;
   params.target = target;
-  // A TCP listener without authentication exists only with auth = none; the socket is the host's
-  // own user's. So whoever is here is an administrator.
-  params.principal_kind = IMCTL_PRINCIPAL_ADMIN;
-  params.principal = host.config().auth_none ? "auth=none" : "unix-socket";
+  // The socket is the host's own user's. A TCP listener without authentication exists only with
+  // auth = none; else whoever comes over TCP has to prove who they are.
+  const HostConfig& config = host.config();
+  if (config.auth_none || config.listen.empty() || context.peer().rfind("unix:", 0) == 0) {
+    params.principal_kind = IMCTL_PRINCIPAL_ADMIN;
+    params.principal = config.auth_none ? "auth=none" : "unix-socket";
+  }
   gpr_timespec left =
       gpr_time_sub(gpr_convert_clock_type(context.raw_deadline(), GPR_CLOCK_REALTIME),
                    gpr_now(GPR_CLOCK_REALTIME));
@@ -78,19 +82,30 @@ CallParams call_params(const Host& host, MethodSlot* target,
   if (left.tv_sec < kFarSeconds) {
     params.deadline = monotonic_now() + left.tv_sec * 1'000'000'000 + left.tv_nsec;
   }
+  ReadHop hop;
   for (const auto& [key_ref, value_ref] : context.client_metadata()) {
     std::string_view key = view(key_ref);
     std::string_view value = view(value_ref);
-    if (key == "user-agent" || key.substr(0, 5) == "grpc-") continue;
-    if (key == "imctl-call-id" && good_call_id(value)) params.call_id = value;
-    if (key == "imctl-dry-run" && value == "1") params.flags |= IMCTL_DRY_RUN;
+    if (key == "user-agent" || key.substr(0, 5) == "grpc-" || hop.take(key, value)) continue;
+    if (key == kCallIdMetadata && good_call_id(value)) params.call_id = value;
+    if (key == kDryRunMetadata && value == "1") params.flags |= IMCTL_DRY_RUN;
     params.metadata.emplace_back(key, value);
   }
-  return params;
+  Status status = hop.apply(config.nodes, &params);
+  if (status.ok()) return params;
+  add_trailers(context);
+  context.AddTrailingMetadata(std::string(kNodeRefusedMetadata), "1");
+  return status;
 }
 
-void add_trailers(grpc::ServerContextBase& context, const Call& call) {
+void add_trailers(grpc::ServerContextBase& context, const Call& call, const Status& status) {
   for (const auto& [key, value] : call.trailers()) context.AddTrailingMetadata(key, value);
+  if (!status.ok())
+    context.AddTrailingMetadata(std::string(kCallIdMetadata), call.params().call_id);
+}
+
+void add_trailers(grpc::CallbackServerContext& context) {
+  context.AddTrailingMetadata(std::string(kCallIdMetadata), "-");
 }
 
 }  // namespace imctl::host

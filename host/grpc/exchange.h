@@ -4,9 +4,9 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include "imctl/status.h"
 #include "road/buffer.h"
 #include "road/call.h"
-#include "imctl/status.h"
 
 namespace imctl::host {
 
@@ -19,11 +19,16 @@ grpc::ByteBuffer to_byte_buffer(BufferRef buffer);
 
 grpc::Status to_grpc(const Status& status);
 
-// Who calls, until when, with which metadata.
-CallParams call_params(const Host& host, MethodSlot* target,
-                       const grpc::CallbackServerContext& context);
+// Who calls, until when, with which metadata. An error is how the call ends, already told to the
+// context's trailers.
+Result<CallParams> call_params(const Host& host, MethodSlot* target,
+                               grpc::CallbackServerContext& context);
 
-void add_trailers(grpc::ServerContextBase& context, const Call& call);
+// Before the end of a call.
+void add_trailers(grpc::ServerContextBase& context, const Call& call, const Status& status);
+// Before the end of what did not become a call: tells hosts that forward calls that this one
+// answered.
+void add_trailers(grpc::CallbackServerContext& context);
 
 }  // namespace imctl::host
 

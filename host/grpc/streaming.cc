@@ -25,7 +25,7 @@ class StreamReactor final : public ByteReactor, public Caller {
   }
 
   void start() {
-    if (client_streams_) begin(BufferRef());
+    if (client_streams_ && !begin(BufferRef())) return;
     StartRead(&incoming_);
   }
 
@@ -39,7 +39,7 @@ class StreamReactor final : public ByteReactor, public Caller {
       return;
     }
     if (ok) {
-      begin(from_byte_buffer(incoming_));
+      (void)begin(from_byte_buffer(incoming_));
     } else {
       Finish(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "the call has no request message"));
     }
@@ -89,7 +89,7 @@ class StreamReactor final : public ByteReactor, public Caller {
   }
 
   void on_finish(const Status& status, BufferRef reply) override {
-    add_trailers(*context_, *call_.get());
+    add_trailers(*context_, *call_.get(), status);
     {
       std::lock_guard lock(mutex_);
       if (writing_) {
@@ -108,10 +108,15 @@ class StreamReactor final : public ByteReactor, public Caller {
   }
 
  private:
-  void begin(BufferRef request) {
-    CallParams params = call_params(host_, target_, *context_);
-    params.request = std::move(request);
-    Call* call = new Call(std::move(params), this);
+  // False: it was refused, and that is how it ends.
+  bool begin(BufferRef request) {
+    Result<CallParams> params = call_params(host_, target_, *context_);
+    if (!params.ok()) {
+      Finish(to_grpc(params.status()));
+      return false;
+    }
+    params->request = std::move(request);
+    Call* call = new Call(std::move(*params), this);
     bool cancelled = false;
     {
       std::lock_guard lock(begin_mutex_);
@@ -123,6 +128,7 @@ class StreamReactor final : public ByteReactor, public Caller {
     if (server_streams_) call->caller_read();
     if (cancelled) call->caller_gone();
     host_.dispatcher().start(*call);
+    return true;
   }
 
   Host& host_;
@@ -160,6 +166,7 @@ ByteReactor* start_by_name(Host& host, const std::string& name,
                            grpc::CallbackServerContext* context) {
   MethodSlot* target = host.methods().find(name);
   if (target == nullptr || target->route() == nullptr) {
+    add_trailers(*context);
     return new Refusal(to_grpc(host.not_served(name)));
   }
   return start_stream(host, target, context);

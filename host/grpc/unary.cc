@@ -1,8 +1,8 @@
 #include "grpc/unary.h"
 
-#include "road/call.h"
 #include "core/host.h"
 #include "grpc/exchange.h"
+#include "road/call.h"
 
 namespace imctl::host {
 namespace {
@@ -13,23 +13,29 @@ class UnaryReactor final : public grpc::ServerUnaryReactor, public Caller {
       : context_(context), reply_(reply) {}
 
   void start(Host& host, MethodSlot* target, const grpc::ByteBuffer* request) {
-    CallParams params = call_params(host, target, *context_);
+    Result<CallParams> params = call_params(host, target, *context_);
+    if (!params.ok()) {
+      Finish(to_grpc(params.status()));
+      return;
+    }
     grpc::ByteBuffer bytes = *request;  // counts a reference
-    params.request = from_byte_buffer(bytes);
-    call_ = CallRef(new Call(std::move(params), this));
+    params->request = from_byte_buffer(bytes);
+    call_ = CallRef(new Call(std::move(*params), this));
     host.dispatcher().start(*call_.get());
   }
 
   // Else gRPC gives the end of every call to another thread, which costs more than all of our work.
   // OnDone and OnCancel do not block, as the ABI asks of what they call.
   bool InternalInlineable() override { return true; }
-  void OnCancel() override { call_->caller_gone(); }
+  void OnCancel() override {
+    if (call_) call_->caller_gone();
+  }
   void OnDone() override { delete this; }
 
   void on_message(BufferRef /*message*/, bool /*more*/) override {}
   void on_written(bool /*accepted*/) override {}
   void on_finish(const Status& status, BufferRef reply) override {
-    add_trailers(*context_, *call_.get());
+    add_trailers(*context_, *call_.get(), status);
     if (status.ok()) *reply_ = to_byte_buffer(std::move(reply));
     Finish(to_grpc(status));  // `this` may be gone
   }

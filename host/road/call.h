@@ -62,7 +62,8 @@ struct CallParams {
   imctl_principal_kind principal_kind = IMCTL_PRINCIPAL_NONE;
   std::string principal;
   std::string caller_module;         // empty: a front end
-  const Instance* caller = nullptr;  // that module; stays while the call does
+  const Instance* caller = nullptr;  // that module, if it is here; stays while the call does
+  std::string node;                  // the other host that it came from, as proved; empty: none
   std::string call_id;               // empty: a new one
   int64_t deadline = 0;              // 0: none
   bool watch_deadline = false;       // the caller does not end the call at its deadline by itself
