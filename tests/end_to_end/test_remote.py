@@ -354,8 +354,11 @@ class CallsTest(RemoteTest):
             next(call)
         self.b.process.send_signal(signal.SIGTERM)
         self.assertEqual(self.b.process.wait(60), 0)
-        for call in calls + sources:
+        for call in calls:
             self.assertNotEqual(call.code(), CODE.OK)
+        for call in sources:
+            with self.assertRaises(grpc.RpcError):
+                list(call)
         self.becomes(lambda: self.stats(self.a).cancelled == 12)
 
 
@@ -366,8 +369,8 @@ class AwayTest(RemoteTest):
         a = self.far().start()
         b = self.near(a).start()
         for _ in range(3):
-            hang = self.method(b, "unary_unary", "Hang").future(echo.Payload())
-            source = self.method(b, "unary_stream", "Source")(echo.Payload())
+            hang = self.method(b, "unary_unary", "Hang").future(echo.Payload(), timeout=60)
+            source = self.method(b, "unary_stream", "Source")(echo.Payload(), timeout=60)
             next(source)
             time.sleep(0.2)
             killed = time.monotonic()
@@ -400,8 +403,8 @@ class AwayTest(RemoteTest):
             while not stop.is_set():
                 start = time.monotonic()
                 try:
-                    unary(echo.Payload(text="x"))
-                    list(chat(iter([echo.Payload()] * 20)))
+                    unary(echo.Payload(text="x"), timeout=60)
+                    list(chat(iter([echo.Payload()] * 20), timeout=60))
                     outcome = "ok"
                 except grpc.RpcError as error:
                     outcome = error.code()
@@ -409,16 +412,18 @@ class AwayTest(RemoteTest):
                 if time.monotonic() - start > 10:
                     problems.append(outcome)
 
-        threads = [threading.Thread(target=load) for _ in range(8)]
+        threads = [threading.Thread(target=load, daemon=True) for _ in range(8)]
         for thread in threads:
             thread.start()
-        for _ in range(4):
-            time.sleep(0.5)
-            a.kill()
-            time.sleep(0.3)
-            a.start()
-        time.sleep(RECOVERY)
-        stop.set()
+        try:
+            for _ in range(4):
+                time.sleep(0.5)
+                a.kill()
+                time.sleep(0.3)
+                a.start()
+            time.sleep(RECOVERY)
+        finally:
+            stop.set()
         for thread in threads:
             thread.join(60)
             self.assertFalse(thread.is_alive(), "a call hangs")
@@ -430,7 +435,7 @@ class AwayTest(RemoteTest):
     def test_a_silent_host_is_found_out(self):
         a = self.far().start()
         b = self.near(a).start()
-        hang = self.method(b, "unary_unary", "Hang").future(echo.Payload())
+        hang = self.method(b, "unary_unary", "Hang").future(echo.Payload(), timeout=60)
         time.sleep(0.3)
         a.process.send_signal(signal.SIGSTOP)
         try:
