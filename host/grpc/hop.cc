@@ -95,7 +95,7 @@ bool goes_on(std::string_view key, std::string_view value) {
 
 void write_hop(const CallParams& params, const RemoteSettings& settings,
                grpc::ClientContext* context) {
-  auto add = [&](std::string_view key, std::string value) {
+  auto add = [&](std::string_view key, const std::string& value) {
     context->AddMetadata(std::string(key), value);
   };
   for (const auto& [key, value] : params.metadata) {

@@ -34,7 +34,7 @@ void add_node_credential(const RemoteSettings& settings, grpc::ClientContext* co
 
 bool is_node(const std::map<std::string, std::string>& nodes, std::string_view name,
              std::string_view key) {
-  static const std::string kNobody(2 * SHA256_DIGEST_LENGTH, '-');  // no digest in hex
+  static const std::string kNobody(sha256_hex("").size(), '-');  // no digest in hex
   auto found = nodes.find(std::string(name));
   const std::string& expected = found == nodes.end() ? kNobody : found->second;
   std::string given = sha256_hex(key);

@@ -68,6 +68,7 @@ class RemoteCode final : public ModuleCode {
     target_->in_work->wait_empty();
   }
 
+  bool handlers_block() const override { return false; }
   std::string where() const override { return description_->remote; }
 
  private:

@@ -95,11 +95,11 @@ class Method {
 
   // Unary.
   Task<Result<Reply>> operator()(const Request& request, CallOptions options = {}) const {
-    return run(host_, target_, Codec<Request>::serialize(host_, request), options);
+    return run(host_, target_, Codec<Request>::serialize(host_, request), std::move(options));
   }
 
   // Unary, waiting on this thread: on a thread of the module's own pool only.
-  Result<Reply> wait(const Request& request, CallOptions options = {}) const {
+  Result<Reply> wait(const Request& request, const CallOptions& options = {}) const {
     if (!host_.on_pool_thread()) {
       return Status(IMCTL_FAILED_PRECONDITION,
                     "a call may be waited for only on a thread of the module's own pool");
@@ -136,7 +136,7 @@ class Method {
  private:
   static Task<Result<Reply>> run(Host host, const imctl_target* target, Buffer request,
                                  CallOptions options) {
-    detail::UnaryAwaiter call{host, target, options, std::move(request)};
+    detail::UnaryAwaiter call{host, target, std::move(options), std::move(request)};
     co_await call;
     co_return detail::parse_reply<Reply>(call.status, call.reply);
   }
@@ -151,7 +151,7 @@ template <class Request, class Reply>
 class ClientStream {
  public:
   // `first`: the request of a server-streaming method; absent if the client streams.
-  ClientStream(const Method<Request, Reply>& method, CallOptions options = {},
+  ClientStream(const Method<Request, Reply>& method, const CallOptions& options = {},
                const Request* first = nullptr)
       : state_(new State(method.host())) {
     imctl_client_options raw = options.raw();
