@@ -377,7 +377,8 @@ class AwayTest(RemoteTest):
             a.kill()
             self.fails(CODE.UNAVAILABLE, hang.result)
             self.fails(CODE.UNAVAILABLE, list, source)
-            self.assertLess(time.monotonic() - killed, 5)
+            # Far below the calls' own deadline: the end was noticed, and not only waited for.
+            self.assertLess(time.monotonic() - killed, 30)
             self.becomes(lambda: "Connection refused" in self.unreachable(b, a), 10)
             self.becomes(lambda: "ill" in (line := self.listed(b, a)) and "refused" in line, 10)
             self.assertNotEqual(self.health(b, ECHO), 1)
