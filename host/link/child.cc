@@ -132,13 +132,8 @@ void Child::check_signs_of_life(Clock::time_point now) {
     if (now >= *kill_at_) process_->signal(SIGKILL);
     return;
   }
-  std::string violation;
-  {
-    std::lock_guard lock(mutex_);
-    violation = violation_;
-  }
-  if (!violation.empty()) {
-    why_ = "was ended, since " + violation;
+  if (std::string violated = violation(); !violated.empty()) {
+    why_ = violated;
     kill_at_ = now;
     process_->signal(SIGKILL);
     return;
@@ -178,8 +173,16 @@ void Child::let_go(Clock::duration within) {
 
 std::optional<std::string> Child::ended() {
   std::optional<std::string> end = process_->ended();
-  if (end && !why_.empty()) return why_;
+  if (!end) return end;
+  if (!why_.empty()) return why_;
+  // It may have ended by itself when its link was closed for what it sent, before it was killed.
+  if (std::string violated = violation(); !violated.empty()) return violated;
   return end;
+}
+
+std::string Child::violation() {
+  std::lock_guard lock(mutex_);
+  return violation_.empty() ? "" : "was ended, since " + violation_;
 }
 
 // ---- calls; on the link's thread

@@ -84,6 +84,8 @@ class Child final : public Bridge::Owner {
  private:
   Child(Hello hello, Instance* instance, std::function<void()> wake);
   void check_signs_of_life(Clock::time_point now);
+  // In words, that it sent what it may not. Empty: it did not.
+  std::string violation();
   void log_line(std::string_view text);
   void on_metric(const MetricFrame& frame);
 

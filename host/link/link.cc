@@ -406,13 +406,12 @@ void Link::close() {
 void Link::run() {
   pthread_setname_np(pthread_self(), name_.substr(0, 15).c_str());
   Status why = loop();
-  {
-    std::unique_lock lock(mutex_);
-    closed_ = true;
-    if (!writer_) end_writing(lock);
-  }
   if (stopped_.load(std::memory_order_relaxed)) why = Status();
+  // First told, then ended: who sees the other end go because of it finds the reason said.
   sink_->on_closed(why);
+  std::unique_lock lock(mutex_);
+  closed_ = true;
+  if (!writer_) end_writing(lock);
 }
 
 Status Link::loop() {

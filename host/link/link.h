@@ -38,7 +38,7 @@ class Link {
     // The last, once the link was started. OK: close() was called. UNAVAILABLE: the other end is
     // gone; every whole frame that it had sent before was delivered. DATA_LOSS: what it sent is no
     // frame. RESOURCE_EXHAUSTED: no memory for a frame, which ends the link since what follows
-    // would make no sense without it.
+    // would make no sense without it. Comes before the other end can notice.
     virtual void on_closed(const Status& why) = 0;
   };
 

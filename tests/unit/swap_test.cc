@@ -78,6 +78,7 @@ TEST_F(Swap, NoUnaryCallFailsAndNoneIsLostOrDoubled) {
   std::string why;
   std::mutex mutex;
   std::vector<std::thread> callers;
+  callers.reserve(8);
   for (int i = 0; i < 8; ++i) {
     callers.emplace_back([&] {
       while (!stop) {
@@ -151,6 +152,7 @@ TEST_F(Swap, WhatWaitsIsBoundedInBytes) {
   std::atomic<int> full{0};
   std::atomic<int> other{0};
   std::vector<std::thread> callers;
+  callers.reserve(8);
   for (int i = 0; i < 8; ++i) {
     callers.emplace_back([&] {
       v1::Number large = number(1);
