@@ -44,7 +44,8 @@ class Planner {
              said.enabled ? section->origin("enabled") : "not in " + config_.modules_origin});
         continue;
       }
-      Status status = add(name, said, section->origin("file"));
+      const bool asked_for = said.enabled.has_value() || listed.count(name) != 0;
+      Status status = add(name, said, section->origin("file"), asked_for);
       if (!status.ok()) return status;
     }
     return {};
@@ -92,7 +93,8 @@ class Planner {
   }
   const Description& builtin() const { return *described_.front(); }
 
-  Status add(const std::string& name, const SectionSettings& said, const std::string& file_origin) {
+  Status add(const std::string& name, const SectionSettings& said, const std::string& file_origin,
+             bool asked_for) {
     Result<ModuleFile> file =
         said.file.empty() ? find_module(name, config_.module_path) : read_module_file(said.file);
     if (!file.ok()) {
@@ -103,6 +105,12 @@ class Planner {
     }
     Status status = check_manifest(*file);
     if (!status.ok()) return status;
+    if (!asked_for && file->manifest.opt_in()) {
+      sources_.known_elsewhere(name);
+      plan_.off.push_back(
+          {name, file->path, "it runs only if host.modules or its section asks for it"});
+      return {};
+    }
     if (file->manifest.name() != name) {
       return {IMCTL_FAILED_PRECONDITION,
               file->path + ": its manifest calls it " + file->manifest.name() + ", not " + name};

@@ -129,7 +129,10 @@ def main():
         (database,) = host.files("messages.db")
         host.stop()
         with sqlite3.connect(database) as connection:
-            ((stored,),) = connection.execute("SELECT count(*) FROM messages")
+            tables = connection.execute(
+                "SELECT name FROM sqlite_master WHERE type='table' AND name GLOB 'messages_[0-9]*_keys'")
+            stored = sum(connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0]
+                         for (name,) in tables.fetchall())
         host.start()
     print("memory after each swap, MB:", *[m >> 20 for m in memory], flush=True)
     print(f"{options.rounds} swaps, isolate = {options.isolate}: {load.calls} calls, "

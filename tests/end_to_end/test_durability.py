@@ -35,10 +35,9 @@ class RestartTest(unittest.TestCase):
             path = os.path.join(folder, "m.db")
             with Host(settings={"storage-sqlite.uri": f"sqlite://{path}"}) as host:
                 stubs.Client(host.channel()).put(event("a"))
-            self.assertEqual(os.listdir(folder), ["m.db"])
+            self.assertEqual(sorted(os.listdir(folder)), ["m.db", "m.db.lock"])
             with sqlite3.connect(path) as database:
-                ((id, ts, data),) = database.execute("SELECT id, ts, d FROM messages")
-            self.assertEqual(id, "a")
+                ((ts, data),) = database.execute("SELECT ts, d FROM messages_1")
             self.assertGreater(ts, 1_600_000_000_000)
             self.assertEqual(stubs.events.CloudEvent.FromString(data), event("a"))
 
@@ -53,8 +52,8 @@ class RestartTest(unittest.TestCase):
                 client.put(event(str(i), "x" * 4000))
             host.stop()
             with open(path, "r+b") as file:
-                file.seek(4096 * 5)
-                file.write(b"\xff" * 8192)
+                file.seek(16384)  # the first page has what tables there are
+                file.write(b"\xff" * (os.path.getsize(path) - 16384))
             with open(path + "-wal", "wb"):
                 pass
             with open(path, "rb") as file:

@@ -228,7 +228,8 @@ class RetentionTest(unittest.TestCase):
             self.assertEqual(client.delete("a"), 0)
             self.assertEqual(client.put(event("a", "other content")), 1)
             self.assertEqual(client.get("a")[0].text_data, "other content")
-            self.assertEqual(client.clean(), 1)
+            # "b", and what "a" was before if it was kept until now.
+            self.assertIn(client.clean(), (1, 2))
             self.assertEqual(client.clean(), 0)
 
     def test_cleans_more_than_one_part(self):

@@ -1,6 +1,8 @@
 // Modules switched on and off, who requires whom, who serves what.
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "core/module_admin.h"
 #include "echo.pb.h"
 #include "managed_host.h"
@@ -53,6 +55,24 @@ TEST(Plan, WhatIsOffIsShownWithItsReason) {
   off.clear();
   for (const OffModule& module : managed.host->modules().view()->off) off[module.name] = module.why;
   EXPECT_NE(off["echo"].find("echo.enabled"), std::string::npos) << off["echo"];
+}
+
+TEST(Plan, WhatWantsToBeAskedForIsLeftOutUntilItIs) {
+  TemporaryFolder folder;
+  for (const char* name : {"echo.so", "keeper.so"}) {
+    std::filesystem::copy_file(std::string(IMCTL_TEST_MODULES "/") + name, folder.path() + "/" + name);
+  }
+  ManagedHost managed("[host]\nmodule_path = " + folder.path() + "\n[echo]\nisolate = no\n");
+  ASSERT_TRUE(managed.status.ok()) << managed.status.message();
+  EXPECT_NE(managed.host->find_module("echo"), nullptr);
+  EXPECT_EQ(managed.host->find_module("keeper"), nullptr);
+  const std::vector<OffModule>& off = managed.host->modules().view()->off;
+  ASSERT_EQ(off.size(), 1U);
+  EXPECT_NE(off[0].why.find("asks for it"), std::string::npos) << off[0].why;
+  // Asked for, it is refused for what it needs and nobody has.
+  Status status = managed.host->module_admin().enable({"keeper"}, {"test"}).status();
+  EXPECT_NE(status.message().find("imctl.storage.v1.Records"), std::string::npos)
+      << status.message();
 }
 
 TEST(Plan, UnknownModulesAreRefusedWithWhatThereIs) {

@@ -6,15 +6,6 @@
 namespace imctl::storage {
 namespace {
 
-// Tag and length of a message within a reply.
-constexpr size_t kReplyOverhead = 16;
-
-std::chrono::milliseconds to_ms(const google::protobuf::Duration& duration) {
-  return std::chrono::seconds(duration.seconds()) +
-         std::chrono::duration_cast<std::chrono::milliseconds>(
-             std::chrono::nanoseconds(duration.nanos()));
-}
-
 Status bad(const std::string& text) { return {IMCTL_INVALID_ARGUMENT, text}; }
 
 Result<std::string> database_path(const sqlite::v1::Config& config, std::string_view data_dir) {
@@ -49,6 +40,9 @@ Status check_table(const std::string& table) {
   if (table.empty() || lower.compare(0, 7, "sqlite_") == 0) {
     return bad("table: \"" + table + "\" is a name that SQLite keeps for itself: use another");
   }
+  if (lower == "deliveries") {
+    return bad("table: \"" + table + "\" is what the messages in mailboxes have: use another");
+  }
   return {};
 }
 
@@ -61,18 +55,8 @@ Result<Options> read_config(const sqlite::v1::Config& config, std::string_view d
   options.path = *path;
   if (Status status = check_table(config.table()); !status.ok()) return status;
   options.table = config.table();
-  options.retention = to_ms(config.retention());
-  options.clean_interval = to_ms(config.clean_interval());
-  options.max_batch = config.max_batch();
-  options.max_message = config.max_message();
-  options.max_reply = config.max_reply();
-  options.queue_bytes = config.queue_bytes();
-  if (options.max_message + kReplyOverhead > options.max_reply) {
-    return bad("max_message: a message of " + std::to_string(options.max_message) +
-               " bytes would not fit into an answer of max_reply, " +
-               std::to_string(options.max_reply) +
-               " bytes, and could never be read: make max_reply larger");
-  }
+  options.cache = config.cache();
+  options.filter_memory = config.filter_memory();
   return options;
 }
 

@@ -2,7 +2,6 @@
 #ifndef IMCTL_STORAGE_SQLITE_CONFIG_H
 #define IMCTL_STORAGE_SQLITE_CONFIG_H
 
-#include <chrono>
 #include <cstddef>
 #include <string>
 #include <string_view>
@@ -14,13 +13,9 @@ namespace imctl::storage {
 
 struct Options {
   std::string path;   // of the database file, absolute
-  std::string table;  // an identifier
-  std::chrono::milliseconds retention{0};
-  std::chrono::milliseconds clean_interval{0};
-  size_t max_batch = 0;
-  size_t max_message = 0;
-  size_t max_reply = 0;
-  size_t queue_bytes = 0;
+  std::string table;  // an identifier: the tables of messages begin with it
+  size_t cache = 0;
+  size_t filter_memory = 0;
 };
 
 // What each field may be the host has checked already (the options in config.proto); here is what

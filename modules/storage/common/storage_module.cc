@@ -1,0 +1,74 @@
+#include "storage_module.h"
+
+#include <algorithm>
+
+namespace imctl::storage {
+namespace {
+
+// How often there may be something to do that nobody asked for.
+constexpr std::chrono::milliseconds kTick{100};
+
+// What surrounds the entries of an answer.
+constexpr size_t kAnswerOverhead = 64;
+
+}  // namespace
+
+StorageModule::StorageModule(const Host& host)
+    : Module(host),
+      metrics_(host),
+      put_total_(host.counter("imctl_storage_messages_put_total", "Messages acknowledged")),
+      cleaned_total_(host.counter("imctl_storage_messages_cleaned_total",
+                                  "Messages removed because their retention period was over")) {
+  register_messages();
+  register_mailboxes();
+  register_records();
+  register_snapshots();
+}
+
+StorageModule::~StorageModule() = default;
+
+Status StorageModule::activate() {
+  Result<std::unique_ptr<Engine>> engine = open(&watchers_);
+  if (!engine.ok()) return engine.status();
+  engine_ = std::move(*engine);
+  next_clean_ = std::chrono::steady_clock::now() + settings_.clean_interval;
+  writer_ = std::make_unique<Writer>(engine_.get(), &watchers_, settings_.queue_bytes, metrics_,
+                                     std::min(kTick, settings_.clean_interval), [this] { tick(); });
+  return {};
+}
+
+Status StorageModule::deactivate() {
+  writer_.reset();
+  engine_.reset();
+  return {};
+}
+
+Status StorageModule::ready() const {
+  if (!engine_->loading()) return {};
+  return {IMCTL_FAILED_PRECONDITION,
+          "a snapshot is being loaded, or a load did not come to its end: load it again"};
+}
+
+Status StorageModule::check_count(size_t count, const char* what) const {
+  if (count <= settings_.max_batch) return {};
+  return {IMCTL_INVALID_ARGUMENT, std::to_string(count) + " " + what + " are more than max_batch, " +
+                                      std::to_string(settings_.max_batch) +
+                                      ": send fewer at a time"};
+}
+
+size_t StorageModule::limit(uint32_t asked) const {
+  return asked == 0 ? settings_.max_batch : std::min<size_t>(asked, settings_.max_batch);
+}
+
+size_t StorageModule::page_bytes() const { return settings_.max_reply - kAnswerOverhead; }
+
+// On the writer's thread.
+void StorageModule::tick() {
+  end_idle_dumps();
+  auto now = std::chrono::steady_clock::now();
+  if (now < next_clean_) return;
+  next_clean_ = now + settings_.clean_interval;
+  clean_what_expired();
+}
+
+}  // namespace imctl::storage

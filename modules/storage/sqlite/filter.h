@@ -1,0 +1,80 @@
+// A Bloom filter over keys: says that a key is certainly not in a bucket, so that its index need not
+// be looked at. A block of eight words, a bit in each of them a key (split blocks, as in Parquet);
+// at kKeys keys about one in 200 others is taken for one of them.
+#ifndef IMCTL_STORAGE_SQLITE_FILTER_H
+#define IMCTL_STORAGE_SQLITE_FILTER_H
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "key.h"
+
+namespace imctl::storage {
+
+// Read by any thread while one adds.
+class Filter {
+ public:
+  static constexpr size_t kKeys = 65536;
+
+  Filter() : words_(kBlocks * kWords) {}
+  // Of bytes(). An empty one if they are not of this size: nothing is lost but time, see may_have().
+  static bool valid(std::string_view bytes) { return bytes.size() == kBytes; }
+  explicit Filter(std::string_view bytes) : Filter() {
+    for (size_t i = 0; i < words_.size(); ++i) {
+      uint64_t word = 0;
+      std::memcpy(&word, bytes.data() + i * sizeof(word), sizeof(word));
+      words_[i].store(word, std::memory_order_relaxed);
+    }
+  }
+
+  static constexpr size_t size() { return kBytes; }
+  std::string bytes() const {
+    std::string bytes(kBytes, '\0');
+    for (size_t i = 0; i < words_.size(); ++i) {
+      uint64_t word = words_[i].load(std::memory_order_relaxed);
+      std::memcpy(bytes.data() + i * sizeof(word), &word, sizeof(word));
+    }
+    return bytes;
+  }
+
+  void add(const Key& key) {
+    std::atomic<uint64_t>* block = &words_[block_of(key)];
+    uint64_t bits = key.word(1);
+    for (size_t i = 0; i < kWords; ++i, bits >>= kShift) {
+      uint64_t word = block[i].load(std::memory_order_relaxed);
+      block[i].store(word | bit(bits), std::memory_order_relaxed);
+    }
+  }
+
+  // False: the key was never added.
+  bool may_have(const Key& key) const {
+    const std::atomic<uint64_t>* block = &words_[block_of(key)];
+    uint64_t bits = key.word(1);
+    for (size_t i = 0; i < kWords; ++i, bits >>= kShift) {
+      if ((block[i].load(std::memory_order_relaxed) & bit(bits)) == 0) return false;
+    }
+    return true;
+  }
+
+ private:
+  static constexpr size_t kWords = 8;       // 64 bytes: a cache line
+  static constexpr unsigned kShift = 8;     // bits of the key that choose one bit; 6 are used
+  static constexpr size_t kBlocks = 1536;   // 12 bits a key
+  static constexpr size_t kBytes = kBlocks * kWords * sizeof(uint64_t);
+
+  static size_t block_of(const Key& key) {
+    return static_cast<size_t>((key.word(0) >> 32U) * kBlocks >> 32U) * kWords;
+  }
+  static uint64_t bit(uint64_t bits) { return uint64_t{1} << (bits & 63U); }
+
+  std::vector<std::atomic<uint64_t>> words_;
+};
+
+}  // namespace imctl::storage
+
+#endif  // IMCTL_STORAGE_SQLITE_FILTER_H
