@@ -60,7 +60,8 @@ TEST(Plan, WhatIsOffIsShownWithItsReason) {
 TEST(Plan, WhatWantsToBeAskedForIsLeftOutUntilItIs) {
   TemporaryFolder folder;
   for (const char* name : {"echo.so", "keeper.so"}) {
-    std::filesystem::copy_file(std::string(IMCTL_TEST_MODULES "/") + name, folder.path() + "/" + name);
+    std::filesystem::copy_file(std::string(IMCTL_TEST_MODULES "/") + name,
+                               folder.path() + "/" + name);
   }
   ManagedHost managed("[host]\nmodule_path = " + folder.path() + "\n[echo]\nisolate = no\n");
   ASSERT_TRUE(managed.status.ok()) << managed.status.message();

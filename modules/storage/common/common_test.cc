@@ -1,5 +1,5 @@
-// What all back ends share, without a host and without a back end: messages, dumps that come in, the
-// writer.
+// What all back ends share, without a host and without a back end: messages, dumps that come in,
+// the writer.
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -180,7 +180,8 @@ class WriterTest : public testing::Test {
       }
       return then(writes);
     };
-    writer_.emplace(&engine_, &watchers_, max_bytes_, WriterMetrics(), std::chrono::hours(1), [] {});
+    writer_.emplace(&engine_, &watchers_, max_bytes_, WriterMetrics(), std::chrono::hours(1),
+                    [] {});
     gate_ = submit(DeleteCursor());
     in.wait();
   }
@@ -295,10 +296,9 @@ TEST_F(WriterTest, PartsLetOthersInBetween) {
   };
   hold();
   std::promise<uint64_t> cleaned;
-  writer_->submit(CleanMessages(),
-                  [&](const Status&, const CleanMessages&, uint64_t removed) {
-                    cleaned.set_value(removed);
-                  });
+  writer_->submit(CleanMessages(), [&](const Status&, const CleanMessages&, uint64_t removed) {
+    cleaned.set_value(removed);
+  });
   auto other = submit(deletion("a"));
   release();
   EXPECT_TRUE(other.get().ok());

@@ -27,8 +27,8 @@
 
 namespace imctl::storage {
 
-// ---- what is written. In: set by the caller. Out: set by commit(), meaningful when it is OK; it may
-// run a write again after a failed commit, so it sets them anew each time.
+// ---- what is written. In: set by the caller. Out: set by commit(), meaningful when it is OK; it
+// may run a write again after a failed commit, so it sets them anew each time.
 
 // Stores messages in order up to the first whose id is taken by other content (see same_message()
 // in message.h). One that is there with the same content counts as stored and is left as it is; one
@@ -75,12 +75,12 @@ struct Place {
 
 // Stores a message and gives it the next number in each mailbox. `key` names the message (see
 // delivery_key() in message.h); if one of
-// that key is stored, `places` are those of that one, without mailboxes that were deleted since, and
-// nothing is written.
+// that key is stored, `places` are those of that one, without mailboxes that were deleted since,
+// and nothing is written.
 struct AppendMessage {
   std::string key;
-  std::string_view data;  // a serialized imctl.storage.v1.Message
-  Buffer bytes;           // what data points into
+  std::string_view data;               // a serialized imctl.storage.v1.Message
+  Buffer bytes;                        // what data points into
   std::vector<std::string> mailboxes;  // at least one, each once
   std::vector<Place> places;           // out: in order
   bool duplicate = false;              // out: it was stored before
@@ -141,15 +141,16 @@ struct CommitRecords {
 
 // Parts of a dump, in order, which was looked at already; committed alone. `begin` removes what an
 // unfinished load left, fails with FAILED_PRECONDITION if there is anything else, and has loading()
-// be true until an `end` was committed. Epochs and revisions are stored as they come; a collection's
-// changes before the load are not known.
+// be true until an `end` was committed. Epochs and revisions are stored as they come; a
+// collection's changes before the load are not known.
 struct LoadSnapshot {
   std::vector<v1::SnapshotItem> items;
   Status outcome;  // out
 };
 
-using Write = std::variant<PutMessages, DeleteMessages, CleanMessages, CleanMailboxes, AppendMessage,
-                           AckMailbox, DeleteCursor, DeleteMailbox, CommitRecords, LoadSnapshot>;
+using Write =
+    std::variant<PutMessages, DeleteMessages, CleanMessages, CleanMailboxes, AppendMessage,
+                 AckMailbox, DeleteCursor, DeleteMailbox, CommitRecords, LoadSnapshot>;
 
 // ---- what is read
 

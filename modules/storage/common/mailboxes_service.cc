@@ -114,9 +114,9 @@ void StorageModule::append(const Buffer& bytes, const Context& /*context*/,
                            const Status& status, AppendMessage& done, uint64_t) mutable {
         if (!status.ok()) return responder.finish(status);
         if (done.conflict) {
-          return responder.finish(Status(IMCTL_ALREADY_EXISTS,
-                                         "another message with the id \"" + id +
-                                             "\" of this source is stored: use a new id"));
+          return responder.finish(Status(
+              IMCTL_ALREADY_EXISTS,
+              "another message with the id \"" + id + "\" of this source is stored: use a new id"));
         }
         v1::AppendResponse response;
         response.set_duplicate(done.duplicate);
@@ -195,17 +195,17 @@ void StorageModule::ack(const v1::AckRequest& request, const Context& /*context*
   work.device = request.device();
   work.sequence = request.sequence();
   work.epoch = request.epoch();
-  writer_->submit(std::move(work), [responder = std::move(responder)](
-                                       const Status& status, const AckMailbox& done,
-                                       uint64_t) mutable {
-    if (!status.ok()) return responder.finish(status);
-    if (!done.outcome.ok()) return responder.finish(done.outcome);
-    v1::Cursor cursor;
-    cursor.set_device(done.device);
-    cursor.set_sequence(done.stands);
-    *cursor.mutable_time() = to_timestamp(done.moved);
-    responder.finish(cursor);
-  });
+  writer_->submit(std::move(work),
+                  [responder = std::move(responder)](const Status& status, const AckMailbox& done,
+                                                     uint64_t) mutable {
+                    if (!status.ok()) return responder.finish(status);
+                    if (!done.outcome.ok()) return responder.finish(done.outcome);
+                    v1::Cursor cursor;
+                    cursor.set_device(done.device);
+                    cursor.set_sequence(done.stands);
+                    *cursor.mutable_time() = to_timestamp(done.moved);
+                    responder.finish(cursor);
+                  });
 }
 
 Result<v1::CursorsResponse> StorageModule::cursors(const v1::CursorsRequest& request,
@@ -234,17 +234,17 @@ void StorageModule::delete_cursor(const v1::DeleteCursorRequest& request,
   DeleteCursor work;
   work.mailbox = request.mailbox();
   work.device = request.device();
-  writer_->submit(std::move(work), [responder = std::move(responder)](
-                                       const Status& status, const DeleteCursor& done,
-                                       uint64_t) mutable {
-    if (!status.ok()) return responder.finish(status);
-    if (!done.existed) {
-      return responder.finish(Status(IMCTL_NOT_FOUND, "device \"" + done.device +
-                                                          "\" has no cursor in mailbox \"" +
-                                                          done.mailbox + "\""));
-    }
-    responder.finish(v1::DeleteCursorResponse());
-  });
+  writer_->submit(
+      std::move(work), [responder = std::move(responder)](
+                           const Status& status, const DeleteCursor& done, uint64_t) mutable {
+        if (!status.ok()) return responder.finish(status);
+        if (!done.existed) {
+          return responder.finish(Status(
+              IMCTL_NOT_FOUND,
+              "device \"" + done.device + "\" has no cursor in mailbox \"" + done.mailbox + "\""));
+        }
+        responder.finish(v1::DeleteCursorResponse());
+      });
 }
 
 Result<v1::ListMailboxesResponse> StorageModule::list_mailboxes(
@@ -271,16 +271,16 @@ void StorageModule::delete_mailbox(const v1::DeleteMailboxRequest& request,
   }
   DeleteMailbox work;
   work.mailbox = request.mailbox();
-  writer_->submit(std::move(work), [responder = std::move(responder)](
-                                       const Status& status, const DeleteMailbox& done,
-                                       uint64_t) mutable {
-    if (!status.ok()) return responder.finish(status);
-    if (!done.existed) {
-      return responder.finish(
-          Status(IMCTL_NOT_FOUND, "there is no mailbox \"" + done.mailbox + "\""));
-    }
-    responder.finish(v1::DeleteMailboxResponse());
-  });
+  writer_->submit(std::move(work),
+                  [responder = std::move(responder)](const Status& status,
+                                                     const DeleteMailbox& done, uint64_t) mutable {
+                    if (!status.ok()) return responder.finish(status);
+                    if (!done.existed) {
+                      return responder.finish(
+                          Status(IMCTL_NOT_FOUND, "there is no mailbox \"" + done.mailbox + "\""));
+                    }
+                    responder.finish(v1::DeleteMailboxResponse());
+                  });
 }
 
 }  // namespace imctl::storage

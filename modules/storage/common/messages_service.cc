@@ -54,10 +54,9 @@ class Checker {
       *invalid = {IMCTL_INVALID_ARGUMENT, describe(index, message->id()) + ": " + missing +
                                               " is empty: every message needs one"};
     } else if (data.size() > max_message) {
-      *invalid = {IMCTL_INVALID_ARGUMENT, describe(index, message->id()) + ": " +
-                                              std::to_string(data.size()) +
-                                              " bytes are more than max_message, " +
-                                              std::to_string(max_message)};
+      *invalid = {IMCTL_INVALID_ARGUMENT,
+                  describe(index, message->id()) + ": " + std::to_string(data.size()) +
+                      " bytes are more than max_message, " + std::to_string(max_message)};
     }
     return true;
   }
@@ -105,8 +104,8 @@ void StorageModule::put(const Buffer& request, const Context& /*context*/,
   Batch batch = read_batch(request.view(), settings_.max_message);
   if (batch.malformed) {
     return responder.finish(
-        Status(IMCTL_INVALID_ARGUMENT, "the request is not a valid " +
-                                           PutBatchRequest::default_instance().GetTypeName()));
+        Status(IMCTL_INVALID_ARGUMENT,
+               "the request is not a valid " + PutBatchRequest::default_instance().GetTypeName()));
   }
   if (Status status = check_count(batch.count, "messages"); !status.ok()) {
     return responder.finish(status);
@@ -118,16 +117,16 @@ void StorageModule::put(const Buffer& request, const Context& /*context*/,
   PutMessages work;
   work.items = std::move(batch.items);
   work.bytes = request;
-  writer_->submit(std::move(work), [this, responder = std::move(responder)](
-                                       const Status& status, const PutMessages& done,
-                                       uint64_t /*removed*/) mutable {
-    if (!status.ok()) return responder.finish(status);
-    if (done.stored == 0) return responder.finish(conflict(done));
-    put_total_.add(static_cast<double>(done.stored));
-    PutBatchResponse response;
-    response.set_ackcount(static_cast<uint32_t>(done.stored));
-    responder.finish(response);
-  });
+  writer_->submit(std::move(work),
+                  [this, responder = std::move(responder)](
+                      const Status& status, const PutMessages& done, uint64_t /*removed*/) mutable {
+                    if (!status.ok()) return responder.finish(status);
+                    if (done.stored == 0) return responder.finish(conflict(done));
+                    put_total_.add(static_cast<double>(done.stored));
+                    PutBatchResponse response;
+                    response.set_ackcount(static_cast<uint32_t>(done.stored));
+                    responder.finish(response);
+                  });
 }
 
 Result<Buffer> StorageModule::get(const GetBatchRequest& request, const Context& /*context*/) {

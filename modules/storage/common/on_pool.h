@@ -1,5 +1,5 @@
-// `co_await on_pool(host)`: goes on on a thread of the module's pool, where it may block. Not OK: the
-// pool takes no more, and it goes on where it was.
+// `co_await on_pool(host)`: goes on on a thread of the module's pool, where it may block. Not OK:
+// the pool takes no more, and it goes on where it was.
 #ifndef IMCTL_STORAGE_ON_POOL_H
 #define IMCTL_STORAGE_ON_POOL_H
 

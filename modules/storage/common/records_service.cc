@@ -187,15 +187,15 @@ void StorageModule::put_record(const v1::PutRecordRequest& request, const Contex
   if (!write.ok()) return responder.finish(write.status());
   CommitRecords work;
   work.writes.push_back(std::move(*write));
-  writer_->submit(std::move(work), [responder = std::move(responder)](
-                                       const Status& status, const CommitRecords& done,
-                                       uint64_t) mutable {
-    if (!status.ok()) return responder.finish(status);
-    if (!done.outcome.ok()) return responder.finish(done.outcome);
-    v1::PutRecordResponse response;
-    response.set_revision(done.revisions[0]);
-    responder.finish(response);
-  });
+  writer_->submit(std::move(work),
+                  [responder = std::move(responder)](const Status& status,
+                                                     const CommitRecords& done, uint64_t) mutable {
+                    if (!status.ok()) return responder.finish(status);
+                    if (!done.outcome.ok()) return responder.finish(done.outcome);
+                    v1::PutRecordResponse response;
+                    response.set_revision(done.revisions[0]);
+                    responder.finish(response);
+                  });
 }
 
 void StorageModule::delete_record(const v1::DeleteRecordRequest& request, const Context& context,
@@ -204,15 +204,15 @@ void StorageModule::delete_record(const v1::DeleteRecordRequest& request, const 
   if (!write.ok()) return responder.finish(write.status());
   CommitRecords work;
   work.writes.push_back(std::move(*write));
-  writer_->submit(std::move(work), [responder = std::move(responder)](
-                                       const Status& status, const CommitRecords& done,
-                                       uint64_t) mutable {
-    if (!status.ok()) return responder.finish(status);
-    if (!done.outcome.ok()) return responder.finish(done.outcome);
-    v1::DeleteRecordResponse response;
-    response.set_revision(done.revisions[0]);
-    responder.finish(response);
-  });
+  writer_->submit(std::move(work),
+                  [responder = std::move(responder)](const Status& status,
+                                                     const CommitRecords& done, uint64_t) mutable {
+                    if (!status.ok()) return responder.finish(status);
+                    if (!done.outcome.ok()) return responder.finish(done.outcome);
+                    v1::DeleteRecordResponse response;
+                    response.set_revision(done.revisions[0]);
+                    responder.finish(response);
+                  });
 }
 
 void StorageModule::commit_records(const v1::CommitRequest& request, const Context& context,
@@ -242,9 +242,9 @@ void StorageModule::commit_records(const v1::CommitRequest& request, const Conte
                                   write.collection + ": one transaction writes it once"));
     }
   }
-  writer_->submit(std::move(work), [responder = std::move(responder)](
-                                       const Status& status, const CommitRecords& done,
-                                       uint64_t) mutable {
+  writer_->submit(std::move(work), [responder = std::move(responder)](const Status& status,
+                                                                      const CommitRecords& done,
+                                                                      uint64_t) mutable {
     if (!status.ok()) return responder.finish(status);
     if (!done.outcome.ok()) {
       return responder.finish(Status(done.outcome.code(), "writes[" + std::to_string(done.failed) +
@@ -296,11 +296,11 @@ Task<Status> StorageModule::watch_records(const v1::WatchRecordsRequest& request
       Result<ChangePage> page = engine_->changes(*name, after, settings_.max_batch, page_bytes());
       if (!page.ok()) return page.status();
       if (after < page->compacted || after > page->revision) {
-        return {IMCTL_OUT_OF_RANGE,
-                "the writes of collection " + *name + " after revision " + std::to_string(after) +
-                    " are not known (those after " + std::to_string(page->compacted) + " are, up to " +
-                    std::to_string(page->revision) +
-                    "): list it again and watch from that list's revision"};
+        return {IMCTL_OUT_OF_RANGE, "the writes of collection " + *name + " after revision " +
+                                        std::to_string(after) + " are not known (those after " +
+                                        std::to_string(page->compacted) + " are, up to " +
+                                        std::to_string(page->revision) +
+                                        "): list it again and watch from that list's revision"};
       }
       for (RecordChange& change : page->changes) {
         if (change.record.key.compare(0, request.prefix().size(), request.prefix()) != 0) continue;

@@ -13,11 +13,11 @@ constexpr size_t kReplyOverhead = 64;
 
 Status finish_settings(std::vector<std::string> grants, CommonSettings* settings) {
   if (settings->max_message + kReplyOverhead > settings->max_reply) {
-    return {IMCTL_INVALID_ARGUMENT,
-            "max_message: a message of " + std::to_string(settings->max_message) +
-                " bytes would not fit into an answer of max_reply, " +
-                std::to_string(settings->max_reply) +
-                " bytes, and could never be read: make max_reply larger"};
+    return {IMCTL_INVALID_ARGUMENT, "max_message: a message of " +
+                                        std::to_string(settings->max_message) +
+                                        " bytes would not fit into an answer of max_reply, " +
+                                        std::to_string(settings->max_reply) +
+                                        " bytes, and could never be read: make max_reply larger"};
   }
   for (std::string& grant : grants) {
     size_t equals = grant.find('=');

@@ -56,8 +56,8 @@ Result<CommonSettings> common_settings(const Config& config) {
   settings.max_reply = config.max_reply();
   settings.max_recipients = config.max_recipients();
   settings.queue_bytes = config.queue_bytes();
-  Status status = finish_settings(
-      {config.record_grants().begin(), config.record_grants().end()}, &settings);
+  Status status =
+      finish_settings({config.record_grants().begin(), config.record_grants().end()}, &settings);
   if (!status.ok()) return status;
   return settings;
 }

@@ -139,17 +139,19 @@ Task<Result<v1::LoadResponse>> StorageModule::load(Reader<v1::SnapshotChunk>& re
                       std::make_move_iterator(chunk->mutable_items()->end()));
     if (work.items.empty()) continue;
     auto step = std::make_shared<Step>();
-    writer_->submit(std::move(work), [step](const Status& status, const LoadSnapshot& done, uint64_t) {
-      step->outcome = status.ok() ? done.outcome : status;
-      step->over.set();
-    });
+    writer_->submit(std::move(work),
+                    [step](const Status& status, const LoadSnapshot& done, uint64_t) {
+                      step->outcome = status.ok() ? done.outcome : status;
+                      step->over.set();
+                    });
     co_await step->over;
     if (!step->outcome.ok()) co_return step->outcome;
   }
   if (!checker.ended()) {
-    co_return Status(IMCTL_DATA_LOSS,
-                     "the dump was cut off: it has no end. The storage is refused until a whole one "
-                     "is loaded");
+    co_return Status(
+        IMCTL_DATA_LOSS,
+        "the dump was cut off: it has no end. The storage is refused until a whole one "
+        "is loaded");
   }
   v1::LoadResponse response;
   *response.mutable_loaded() = checker.counts();

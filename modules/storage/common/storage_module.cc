@@ -51,9 +51,9 @@ Status StorageModule::ready() const {
 
 Status StorageModule::check_count(size_t count, const char* what) const {
   if (count <= settings_.max_batch) return {};
-  return {IMCTL_INVALID_ARGUMENT, std::to_string(count) + " " + what + " are more than max_batch, " +
-                                      std::to_string(settings_.max_batch) +
-                                      ": send fewer at a time"};
+  return {IMCTL_INVALID_ARGUMENT,
+          std::to_string(count) + " " + what + " are more than max_batch, " +
+              std::to_string(settings_.max_batch) + ": send fewer at a time"};
 }
 
 size_t StorageModule::limit(uint32_t asked) const {

@@ -47,7 +47,8 @@ class StorageModule : public Module {
  private:
   struct OpenDump;
 
-  // Opens the store for this process to write; nothing of it is used before. `watchers` outlives it.
+  // Opens the store for this process to write; nothing of it is used before. `watchers` outlives
+  // it.
   virtual Result<std::unique_ptr<Engine>> open(Watchers* watchers) = 0;
 
   // Is the store there to be used? Not while a snapshot is loaded.
@@ -59,7 +60,8 @@ class StorageModule : public Module {
   // The full name of a collection, as the caller may use it.
   Result<std::string> collection(const Context& context, const std::string& name) const;
   Result<RecordWrite> to_write(const Context& context, const v1::PutRecordRequest& request) const;
-  Result<RecordWrite> to_write(const Context& context, const v1::DeleteRecordRequest& request) const;
+  Result<RecordWrite> to_write(const Context& context,
+                               const v1::DeleteRecordRequest& request) const;
   void tick();
   void register_messages();
   void register_mailboxes();
@@ -101,7 +103,8 @@ class StorageModule : public Module {
                              imctl::Writer<v1::Change>& writer);
   void commit_records(const v1::CommitRequest& request, const Context& context,
                       Responder<v1::CommitResponse> responder);
-  Result<v1::CollectionsResponse> collections(const v1::CollectionsRequest&, const Context& context);
+  Result<v1::CollectionsResponse> collections(const v1::CollectionsRequest&,
+                                              const Context& context);
 
   // snapshots_service.cc
   Task<Status> dump(const v1::DumpRequest&, imctl::Writer<v1::SnapshotChunk>& writer);

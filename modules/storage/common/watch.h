@@ -40,7 +40,8 @@ Task<Status> watch(Watchers* watchers, Watchers::Kind kind, std::string_view nam
                        "the storage is being replaced: watch again from the last one seen");
     }
     if (Status status = co_await on_pool(host); !status.ok()) {
-      co_return Status(IMCTL_UNAVAILABLE, status.message() + "; watch again from the last one seen");
+      co_return Status(IMCTL_UNAVAILABLE,
+                       status.message() + "; watch again from the last one seen");
     }
     found.clear();
     if (Status status = look(&found); !status.ok()) co_return status;

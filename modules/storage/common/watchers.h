@@ -39,7 +39,8 @@ class Watchers {
         }
       }
     }
-    // `co_await *news`. Who waits goes on on the thread that brings the news and must leave it soon.
+    // `co_await *news`. Who waits goes on on the thread that brings the news and must leave it
+    // soon.
     const std::shared_ptr<Event>& news() const { return news_; }
 
    private:

@@ -1,5 +1,5 @@
-// Protobuf's wire format, as far as bytes are passed on without being parsed: messages are stored as
-// they came and given back so.
+// Protobuf's wire format, as far as bytes are passed on without being parsed: messages are stored
+// as they came and given back so.
 #ifndef IMCTL_STORAGE_WIRE_H
 #define IMCTL_STORAGE_WIRE_H
 

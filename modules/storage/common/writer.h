@@ -66,9 +66,9 @@ class Writer {
   Writer(const Writer&) = delete;
   Writer& operator=(const Writer&) = delete;
 
-  // From any thread, without waiting. `done(status, work, removed)` is called when it is over, maybe
-  // before this returns: RESOURCE_EXHAUSTED if `max_bytes` are waiting already. A write larger than
-  // all of the queue gets in when it is empty.
+  // From any thread, without waiting. `done(status, work, removed)` is called when it is over,
+  // maybe before this returns: RESOURCE_EXHAUSTED if `max_bytes` are waiting already. A write
+  // larger than all of the queue gets in when it is empty.
   template <class Work, class Done>
   void submit(Work work, Done done) {
     class Mine final : public Job {

@@ -32,9 +32,8 @@ SQLite::Statement& Connection::statement(const std::string& sql) {
 }
 
 void Connection::forget(std::string_view table) {
-  std::erase_if(statements_, [&](const auto& entry) {
-    return entry.first.find(table) != std::string::npos;
-  });
+  std::erase_if(statements_,
+                [&](const auto& entry) { return entry.first.find(table) != std::string::npos; });
 }
 
 }  // namespace imctl::storage

@@ -20,8 +20,8 @@ namespace {
 // Large pages: fewer of them are touched when keys are random.
 constexpr int kPageSize = 16384;
 
-// Pages in the write-ahead log at which they are moved into the file, 64 MiB, and what the log keeps
-// of its size then. A page that is written often meanwhile is moved once.
+// Pages in the write-ahead log at which they are moved into the file, 64 MiB, and what the log
+// keeps of its size then. A page that is written often meanwhile is moved once.
 constexpr int kCheckpoint = 4096;
 constexpr int64_t kLogKept = int64_t{kPageSize} * kCheckpoint;
 
@@ -127,11 +127,10 @@ Result<std::unique_ptr<FileLock>> FileLock::take(const std::string& database) {
   const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (fd < 0) {
     const int why = errno;
-    return Status(why == ENOSPC || why == EDQUOT ? IMCTL_RESOURCE_EXHAUSTED
-                                                 : IMCTL_FAILED_PRECONDITION,
-                  "the database " + database + " cannot be opened for writing: " + path + ": " +
-                      strerror(why) +
-                      ": check that its folder exists and that file and folder are writable");
+    return Status(
+        why == ENOSPC || why == EDQUOT ? IMCTL_RESOURCE_EXHAUSTED : IMCTL_FAILED_PRECONDITION,
+        "the database " + database + " cannot be opened for writing: " + path + ": " +
+            strerror(why) + ": check that its folder exists and that file and folder are writable");
   }
   std::unique_ptr<FileLock> lock(new FileLock(fd));
   if (flock(fd, LOCK_EX | LOCK_NB) != 0) {

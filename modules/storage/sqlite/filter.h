@@ -1,6 +1,6 @@
-// A Bloom filter over keys: says that a key is certainly not in a bucket, so that its index need not
-// be looked at. A block of eight words, a bit in each of them a key (split blocks, as in Parquet);
-// at kKeys keys about one in 200 others is taken for one of them.
+// A Bloom filter over keys: says that a key is certainly not in a bucket, so that its index need
+// not be looked at. A block of eight words, a bit in each of them a key (split blocks, as in
+// Parquet); at kKeys keys about one in 200 others is taken for one of them.
 #ifndef IMCTL_STORAGE_SQLITE_FILTER_H
 #define IMCTL_STORAGE_SQLITE_FILTER_H
 
@@ -22,7 +22,8 @@ class Filter {
   static constexpr size_t kKeys = 65536;
 
   Filter() : words_(kBlocks * kWords) {}
-  // Of bytes(). An empty one if they are not of this size: nothing is lost but time, see may_have().
+  // Of bytes(). An empty one if they are not of this size: nothing is lost but time, see
+  // may_have().
   static bool valid(std::string_view bytes) { return bytes.size() == kBytes; }
   explicit Filter(std::string_view bytes) : Filter() {
     for (size_t i = 0; i < words_.size(); ++i) {
@@ -62,9 +63,9 @@ class Filter {
   }
 
  private:
-  static constexpr size_t kWords = 8;       // 64 bytes: a cache line
-  static constexpr unsigned kShift = 8;     // bits of the key that choose one bit; 6 are used
-  static constexpr size_t kBlocks = 1536;   // 12 bits a key
+  static constexpr size_t kWords = 8;      // 64 bytes: a cache line
+  static constexpr unsigned kShift = 8;    // bits of the key that choose one bit; 6 are used
+  static constexpr size_t kBlocks = 1536;  // 12 bits a key
   static constexpr size_t kBytes = kBlocks * kWords * sizeof(uint64_t);
 
   static size_t block_of(const Key& key) {

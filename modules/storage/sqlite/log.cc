@@ -89,8 +89,9 @@ void Log::bound_filters() {
 
 void Log::start_bucket(int64_t ts) {
   const int64_t number = all_.empty() ? 1 : all_.back().number + 1;
-  connection_->db().exec("CREATE TABLE " + body_table(options_.name, number) +
-                         "(row INTEGER PRIMARY KEY, ts INTEGER NOT NULL, d BLOB NOT NULL, p BLOB NOT NULL)");
+  connection_->db().exec(
+      "CREATE TABLE " + body_table(options_.name, number) +
+      "(row INTEGER PRIMARY KEY, ts INTEGER NOT NULL, d BLOB NOT NULL, p BLOB NOT NULL)");
   connection_->db().exec("CREATE TABLE " + key_table(options_.name, number) +
                          "(k BLOB PRIMARY KEY, row INTEGER NOT NULL) WITHOUT ROWID");
   Query query(*connection_, "INSERT INTO buckets(log,bucket,first,newest) VALUES(?,?,?,?)");
@@ -129,8 +130,8 @@ std::optional<Stored> Log::find_in(const Bucket& bucket, const Key& key, int64_t
 }
 
 std::optional<Stored> Log::at(const Location& location) {
-  Query query(*connection_, "SELECT ts,d,p FROM " + body_table(options_.name, location.bucket) +
-                                " WHERE row=?");
+  Query query(*connection_,
+              "SELECT ts,d,p FROM " + body_table(options_.name, location.bucket) + " WHERE row=?");
   query << location.row;
   if (!query.step()) return std::nullopt;
   return Stored{location, query.number(0), query.text(1), query.text(2)};
@@ -149,11 +150,10 @@ std::vector<std::optional<Stored>> Log::find(std::span<const Key> keys, int64_t 
   return found;
 }
 
-Location Log::insert(const Key& key, int64_t ts, std::string_view data,
-                     std::string_view extra) {
+Location Log::insert(const Key& key, int64_t ts, std::string_view data, std::string_view extra) {
   const bool full = !all_.empty() && next_row_ > static_cast<int64_t>(Filter::kKeys);
-  const bool old = !all_.empty() && options_.span.count() > 0 &&
-                   ts - all_.back().first >= options_.span.count();
+  const bool old =
+      !all_.empty() && options_.span.count() > 0 && ts - all_.back().first >= options_.span.count();
   if (full || old) seal();
   if (all_.empty() || full || old) start_bucket(ts);
   Bucket& bucket = all_.back();

@@ -1,12 +1,14 @@
 // A log of messages that can be found by key and that grow old together.
 //
-// What makes a store of random keys slow is not the disk but the index: each new key dirties another
-// page of it, the more the larger it is. So a log is cut into buckets, each with a small index of its
-// own that stays in the cache while it is written. When a bucket is full, or spans a sixteenth of the
-// retention period, the next one begins, and it is only read from then on; a Bloom filter in memory
-// says which buckets a key is not in. What is too old goes by dropping the tables of whole buckets.
+// What makes a store of random keys slow is not the disk but the index: each new key dirties
+// another page of it, the more the larger it is. So a log is cut into buckets, each with a small
+// index of its own that stays in the cache while it is written. When a bucket is full, or spans a
+// sixteenth of the retention period, the next one begins, and it is only read from then on; a Bloom
+// filter in memory says which buckets a key is not in. What is too old goes by dropping the tables
+// of whole buckets.
 //
-//   <name>_<bucket>(row, ts, d, p)    row: 1, 2, 3, ... in order of time; ts: when stored, Unix time
+//   <name>_<bucket>(row, ts, d, p)    row: 1, 2, 3, ... in order of time; ts: when stored, Unix
+//   time
 //                                     in ms; d: the message; p: whatever belongs to it
 //   <name>_<bucket>_keys(k, row)      by key
 //   buckets(log, bucket, first, newest, filter)   filter: of one that is full
@@ -51,8 +53,8 @@ struct Bucket {
   std::shared_ptr<Filter> filter;
 };
 
-// All buckets, oldest first. Readers take it before they begin their transaction: what was committed
-// before is in it.
+// All buckets, oldest first. Readers take it before they begin their transaction: what was
+// committed before is in it.
 using Buckets = std::vector<Bucket>;
 
 // The tables of a bucket, as they stand in SQL.
@@ -71,7 +73,7 @@ struct Stored {
 class Log {
  public:
   struct Options {
-    std::string name;  // of the tables
+    std::string name;                   // of the tables
     std::chrono::milliseconds span{0};  // of a bucket; 0: only its size counts
     size_t filter_memory = 0;
   };
@@ -86,8 +88,7 @@ class Log {
   // The messages with these keys that were stored after `since`, as far as they are there.
   std::vector<std::optional<Stored>> find(std::span<const Key> keys, int64_t since);
   // Stores a message under a key that find() did not find.
-  Location insert(const Key& key, int64_t ts, std::string_view data,
-                  std::string_view extra = {});
+  Location insert(const Key& key, int64_t ts, std::string_view data, std::string_view extra = {});
   std::optional<Stored> at(const Location& location);
   void remove(const Key& key, const Location& location);
 
@@ -99,7 +100,8 @@ class Log {
   std::optional<int64_t> oldest_expired(int64_t before) const;
   // Drops the oldest bucket; gives how many messages were in it.
   uint64_t drop_oldest();
-  // Of the oldest bucket: at most `limit` messages, stored at or before `before`, after row `after`.
+  // Of the oldest bucket: at most `limit` messages, stored at or before `before`, after row
+  // `after`.
   std::vector<Stored> oldest(int64_t before, int64_t after, size_t limit);
   // Everything goes.
   void clear();

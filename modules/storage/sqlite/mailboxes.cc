@@ -162,8 +162,9 @@ void Mailboxes::ack(AckMailbox* work, int64_t now) {
 }
 
 void Mailboxes::remove(DeleteCursor* work) {
-  Query query(*connection_,
-              "DELETE FROM cursors WHERE device=? AND mailbox=(SELECT id FROM mailboxes WHERE name=?)");
+  Query query(
+      *connection_,
+      "DELETE FROM cursors WHERE device=? AND mailbox=(SELECT id FROM mailboxes WHERE name=?)");
   query << work->device << work->mailbox;
   work->existed = query.run() != 0;
 }
@@ -174,8 +175,9 @@ void Mailboxes::remove(DeleteMailbox* work) {
     work->existed = row.id != 0;
     work->more = work->existed;
     if (!work->existed) return;
-    for (const char* sql : {"DELETE FROM mailboxes WHERE id=?", "DELETE FROM cursors WHERE mailbox=?",
-                            "INSERT INTO dead_mailboxes(id) VALUES(?)"}) {
+    for (const char* sql :
+         {"DELETE FROM mailboxes WHERE id=?", "DELETE FROM cursors WHERE mailbox=?",
+          "INSERT INTO dead_mailboxes(id) VALUES(?)"}) {
       Query query(*connection_, sql);
       query << row.id;
       query.run();
@@ -204,9 +206,8 @@ void Mailboxes::finish_deletes() {
 bool Mailboxes::delete_some_entries(int64_t mailbox) {
   std::vector<Location> at;
   {
-    Query query(*connection_,
-                "SELECT at FROM entries WHERE mailbox=? ORDER BY sequence LIMIT " +
-                    std::to_string(kPart));
+    Query query(*connection_, "SELECT at FROM entries WHERE mailbox=? ORDER BY sequence LIMIT " +
+                                  std::to_string(kPart));
     query << mailbox;
     while (query.step()) at.push_back(Location::unpack(query.number(0)));
   }
@@ -290,7 +291,8 @@ void Mailboxes::load(const v1::Delivery& delivery) {
   std::vector<PlaceById> places;
   for (const v1::Position& position : delivery.positions()) {
     const Row row = find(position.mailbox());
-    if (row.id != 0 && row.epoch == position.epoch()) places.push_back({row.id, position.sequence()});
+    if (row.id != 0 && row.epoch == position.epoch())
+      places.push_back({row.id, position.sequence()});
   }
   const Location at = log_->insert(key_of(*keys_, delivery.message()), to_ms(delivery.time()),
                                    delivery.message(), pack(places));
@@ -329,9 +331,10 @@ MailboxPage read_page(Connection& connection, std::string_view mailbox, uint64_t
   MailboxPage page;
   page.state = read_state(connection, mailbox);
   if (after >= page.state.last) return page;
-  Query query(connection,
-              "SELECT sequence,at FROM entries WHERE mailbox=(SELECT id FROM mailboxes WHERE name=?) "
-              "AND sequence>? ORDER BY sequence LIMIT ?");
+  Query query(
+      connection,
+      "SELECT sequence,at FROM entries WHERE mailbox=(SELECT id FROM mailboxes WHERE name=?) "
+      "AND sequence>? ORDER BY sequence LIMIT ?");
   query << mailbox << after << static_cast<int64_t>(limit);
   size_t bytes = 0;
   while (query.step()) {
@@ -350,9 +353,10 @@ MailboxPage read_page(Connection& connection, std::string_view mailbox, uint64_t
 Cursors read_cursors(Connection& connection, std::string_view mailbox) {
   Cursors found;
   found.epoch = read_state(connection, mailbox).epoch;
-  Query query(connection,
-              "SELECT device,sequence,ts FROM cursors WHERE mailbox=(SELECT id FROM mailboxes WHERE "
-              "name=?) ORDER BY device");
+  Query query(
+      connection,
+      "SELECT device,sequence,ts FROM cursors WHERE mailbox=(SELECT id FROM mailboxes WHERE "
+      "name=?) ORDER BY device");
   query << mailbox;
   while (query.step()) {
     found.cursors.push_back({query.text(0), query.count(1), query.number(2)});

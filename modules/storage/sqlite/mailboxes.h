@@ -1,5 +1,5 @@
-// The tables of mailboxes, at work. Messages are in a log ("deliveries"), each once; what belongs to a
-// message there is the list of its places.
+// The tables of mailboxes, at work. Messages are in a log ("deliveries"), each once; what belongs
+// to a message there is the list of its places.
 //
 //   mailboxes(id, name, epoch, first, last)
 //   entries(mailbox, sequence, at)        at: a packed Location in the log
@@ -20,7 +20,8 @@
 
 namespace imctl::storage {
 
-// A place of a message as it is kept with it: the mailbox by its id here, which is never used again.
+// A place of a message as it is kept with it: the mailbox by its id here, which is never used
+// again.
 struct PlaceById {
   int64_t mailbox = 0;
   uint64_t sequence = 0;

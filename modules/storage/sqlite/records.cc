@@ -78,17 +78,18 @@ Records::Collection Records::create(std::string_view name, uint64_t revision) {
 }
 
 Status Records::check(const RecordWrite& write) {
-  const auto named = [&] { return "record \"" + write.key + "\" in collection " + write.collection; };
+  const auto named = [&] {
+    return "record \"" + write.key + "\" in collection " + write.collection;
+  };
   uint64_t revision = 0;
   {
-    Query query(*connection_, std::string("SELECT revision FROM records WHERE collection=") + kIdOf +
-                                  " AND key=?");
+    Query query(*connection_, std::string("SELECT revision FROM records WHERE collection=") +
+                                  kIdOf + " AND key=?");
     query << write.collection << write.key;
     if (query.step()) revision = query.count(0);
   }
   if (write.create && revision != 0) {
-    return {IMCTL_ALREADY_EXISTS,
-            named() + " is there, with revision " + std::to_string(revision)};
+    return {IMCTL_ALREADY_EXISTS, named() + " is there, with revision " + std::to_string(revision)};
   }
   if (write.erase && revision == 0) return {IMCTL_NOT_FOUND, "there is no " + named()};
   if (write.revision == 0 || write.revision == revision) return {};
@@ -220,10 +221,11 @@ RecordPage read_records(Connection& connection, const RecordQuery& asked) {
   sql += asked.keys_only ? "''" : "r.value";
   // Rows are compared, so that what follows an entry of the same value is found by its key.
   if (asked.index) {
-    sql += ",i.value FROM record_index i JOIN records r ON r.collection=i.collection AND "
-           "r.key=i.key WHERE i.collection=" +
-           std::string(kIdOf) +
-           " AND i.name=? AND i.value>=? AND (i.value,i.key)>(?,?) ORDER BY i.value,i.key";
+    sql +=
+        ",i.value FROM record_index i JOIN records r ON r.collection=i.collection AND "
+        "r.key=i.key WHERE i.collection=" +
+        std::string(kIdOf) +
+        " AND i.name=? AND i.value>=? AND (i.value,i.key)>(?,?) ORDER BY i.value,i.key";
   } else {
     sql += " FROM records r WHERE r.collection=" + std::string(kIdOf) +
            " AND r.key>=? AND r.key>? ORDER BY r.key";
@@ -243,8 +245,7 @@ RecordPage read_records(Connection& connection, const RecordQuery& asked) {
     if (whole ? found != from : found.substr(0, from.size()) != from) break;
     RecordRow row = to_row(query.text(0), query, !asked.keys_only);
     bytes += size_of(row);
-    if (page.records.size() == asked.limit ||
-        (!page.records.empty() && bytes > asked.max_bytes)) {
+    if (page.records.size() == asked.limit || (!page.records.empty() && bytes > asked.max_bytes)) {
       page.more = true;
       break;
     }

@@ -110,7 +110,8 @@ void Snapshot::mailboxes(Items* items, size_t* left) {
 void Snapshot::deliveries(Items* items, size_t* left) {
   if (bucket_ >= buckets_.size()) return;
   do {
-    Query query(*connection_, "SELECT row,ts,d,p FROM " + body_table(kDeliveries, buckets_[bucket_]) +
+    Query query(*connection_, "SELECT row,ts,d,p FROM " +
+                                  body_table(kDeliveries, buckets_[bucket_]) +
                                   " WHERE row>? ORDER BY row");
     query << row_;
     while (*left > 0 && query.step()) {

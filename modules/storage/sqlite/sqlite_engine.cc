@@ -392,8 +392,7 @@ Result<std::optional<RecordRow>> SqliteEngine::get_record(std::string_view colle
 }
 
 Result<RecordPage> SqliteEngine::list_records(const RecordQuery& query) {
-  return read<RecordPage>(
-      [&](Connection& connection) { return read_records(connection, query); });
+  return read<RecordPage>([&](Connection& connection) { return read_records(connection, query); });
 }
 
 Result<ChangePage> SqliteEngine::changes(std::string_view collection, uint64_t after, size_t limit,

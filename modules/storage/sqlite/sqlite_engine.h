@@ -9,10 +9,10 @@
 #include <string>
 #include <vector>
 
-#include "engine.h"
 #include "config.h"
 #include "connection.h"
 #include "database.h"
+#include "engine.h"
 #include "key.h"
 #include "log.h"
 #include "mailboxes.h"
@@ -80,7 +80,7 @@ class SqliteEngine final : public Engine {
   bool stored_loading_ = false;  // as the transaction has it
 
   std::mutex mutex_;
-  std::shared_ptr<const Buckets> buckets_;  // guarded by mutex_: of messages_
+  std::shared_ptr<const Buckets> buckets_;     // guarded by mutex_: of messages_
   std::vector<std::unique_ptr<Reader>> idle_;  // guarded by mutex_
 };
 
