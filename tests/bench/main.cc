@@ -1,21 +1,29 @@
 // imctl-bench: the host against a plain gRPC server, in turns, with one client. Figures are medians
 // of the rounds and ratios of rounds side by side, since machines drift.
 //
-//   imctl-bench [--rounds N] [--json FILE]      N: with each of three generations of servers
+//   imctl-bench [--rounds N] [--json FILE] [--only PREFIX] [--storage-messages N]
+//
+//   --rounds            with each of three generations of servers
+//   --only              the parts whose names begin so: calls, hops, start, storage-put-batch, ...
+//   --storage-messages  how many storage-growth puts; each million takes 1.2 GB of disk
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <exception>
+#include <functional>
 #include <stdexcept>
+#include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "hops.h"
 #include "load.h"
 #include "pair.h"
 #include "process.h"
 #include "report.h"
+#include "storage.h"
 
 namespace imctl::bench {
 namespace {
@@ -77,23 +85,67 @@ void measure_start(std::vector<Figure>* figures, int rounds) {
   figures->push_back(limit("idle memory (resident)", median(memory), "MB", 30));
 }
 
-int run(int argc, char** argv) {
+struct Options {
   int rounds = 5;
   std::string json = "build/bench.json";
-  for (int i = 1; i + 1 < argc; i += 2) {
-    if (std::strcmp(argv[i], "--rounds") == 0) rounds = std::atoi(argv[i + 1]);
-    if (std::strcmp(argv[i], "--json") == 0) json = argv[i + 1];
+  std::string only;
+  uint64_t storage_messages = 2'000'000;
+};
+
+// Of the command line; false: it is no good.
+bool read_options(int argc, char** argv, Options* options) {
+  for (int i = 1; i < argc; i += 2) {
+    const std::string name = argv[i];
+    if (i + 1 == argc) return false;
+    const char* value = argv[i + 1];
+    if (name == "--rounds") {
+      options->rounds = std::atoi(value);
+    } else if (name == "--json") {
+      options->json = value;
+    } else if (name == "--only") {
+      options->only = value;
+    } else if (name == "--storage-messages") {
+      options->storage_messages = std::strtoull(value, nullptr, 10);
+    } else {
+      return false;
+    }
   }
-  if (argc % 2 == 0 || rounds < 1) {
-    std::fprintf(stderr, "usage: %s [--rounds N] [--json FILE]\n", argv[0]);
+  return options->rounds > 0;
+}
+
+int run(int argc, char** argv) {
+  Options options;
+  if (!read_options(argc, argv, &options)) {
+    std::fprintf(stderr,
+                 "usage: %s [--rounds N] [--json FILE] [--only PREFIX] [--storage-messages N]\n",
+                 argv[0]);
     return 2;
   }
+  const int rounds = options.rounds;
   std::vector<Figure> figures;
-  measure_calls(&figures, rounds);
-  measure_hops(&figures, rounds, kGenerations);
-  measure_start(&figures, rounds);
+  const std::pair<std::string, std::function<void()>> parts[] = {
+      {"calls", [&] { measure_calls(&figures, rounds); }},
+      {"hops", [&] { measure_hops(&figures, rounds, kGenerations); }},
+      {"start", [&] { measure_start(&figures, rounds); }},
+      {"storage-put-batch", [&] { measure_put_batch(&figures, rounds, kGenerations); }},
+      {"storage-put-single", [&] { measure_put_single(&figures, rounds, kGenerations); }},
+      {"storage-get", [&] { measure_get_batch(&figures, rounds); }},
+      {"storage-mailboxes", [&] { measure_mailboxes(&figures, rounds); }},
+      {"storage-clean", [&] { measure_clean(&figures); }},
+      {"storage-growth", [&] { measure_growth(&figures, rounds, options.storage_messages); }},
+#ifdef IMCTL_BENCH_POSTGRESQL
+      {"storage-postgresql", [&] { measure_postgresql(&figures, rounds); }},
+#endif
+  };
+  for (const auto& [name, measure] : parts) {
+    if (name.starts_with(options.only)) measure();
+  }
+  if (figures.empty()) {
+    std::fprintf(stderr, "imctl-bench: there is no part %s\n", options.only.c_str());
+    return 2;
+  }
   print_table(figures);
-  write_json(figures, json);
+  write_json(figures, options.json);
   return 0;
 }
 

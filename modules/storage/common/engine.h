@@ -263,8 +263,8 @@ class Engine {
   // fault of one of them; the caller finds out by trying each by itself.
   virtual Status commit(std::span<Write* const> writes) = 0;
 
-  // An unfinished load: nothing else is to be done. [any thread, does not block]
-  virtual bool loading() const = 0;
+  // An unfinished load: nothing else is to be done. [any thread; may block while it is]
+  virtual bool loading() = 0;
 
   // ---- [any thread; they block, and know everything that was committed before they are called]
 

@@ -66,8 +66,8 @@ void StorageModule::register_snapshots() {
 Task<Status> StorageModule::dump(const v1::DumpRequest& /*request*/,
                                  imctl::Writer<v1::SnapshotChunk>& writer) {
   const Status gone(IMCTL_CANCELLED, "the caller went away");
-  if (Status status = ready(); !status.ok()) co_return status;
   if (Status status = co_await on_pool(host()); !status.ok()) co_return status;
+  if (Status status = ready(); !status.ok()) co_return status;
   auto open = std::make_shared<OpenDump>();
   {
     Result<std::unique_ptr<SnapshotReader>> reader = engine_->dump();

@@ -2,13 +2,12 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <string>
 #include <type_traits>
 
 namespace imctl::storage {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 // What a write, and each thing in it, takes beside its own bytes.
 constexpr size_t kWriteOverhead = 512;
@@ -46,6 +45,10 @@ template <class Other>
 size_t size_of(const Other& /*work*/) {
   return 0;
 }
+
+// Of a write in parts the next one waits for this many times what the last one took, so that others
+// are hardly held up; or, when nobody else writes, for as long as it took.
+constexpr int kPause = 20;
 
 Status loading() {
   return {IMCTL_FAILED_PRECONDITION,
@@ -126,22 +129,43 @@ void Writer::loop() {
   Clock::time_point next = Clock::now() + interval_;
   std::unique_lock lock(mutex_);
   for (;;) {
-    wake_.wait_until(lock, next, [this] { return stopping_ || !waiting_.empty(); });
+    wake_.wait_until(lock, in_parts_.empty() ? next : std::min(next, next_part()),
+                     [this] { return stopping_ || !waiting_.empty(); });
     if (Clock::now() >= next && !stopping_) {
       next = Clock::now() + interval_;
       lock.unlock();
       tick_();
       lock.lock();
     }
-    if (waiting_.empty()) {
-      if (stopping_) return;
-      continue;
-    }
+    if (waiting_.empty() && stopping_) break;
     Jobs jobs = std::exchange(waiting_, {});
     lock.unlock();
-    while (!jobs.empty()) write(next_group(&jobs));
+    while (!jobs.empty()) {
+      write(next_group(&jobs));
+      ended_ = Clock::now();
+    }
+    if (!in_parts_.empty() && Clock::now() >= next_part()) go_on();
     lock.lock();
   }
+  lock.unlock();
+  // Nobody waits for the rest of a write when calls have ended; the next start takes it up.
+  for (auto& job : in_parts_) job->finish(Status());
+}
+
+Writer::Clock::time_point Writer::next_part() const {
+  const Clock::time_point quiet = std::max(ended_, part_ended_) + part_took_;
+  return std::min(quiet, part_ended_ + kPause * part_took_);
+}
+
+// The next part of the write whose turn it is.
+void Writer::go_on() {
+  const Clock::time_point start = Clock::now();
+  Jobs one;
+  one.push_back(std::move(in_parts_.front()));
+  in_parts_.pop_front();
+  while (!one.empty()) write(next_group(&one));
+  part_ended_ = Clock::now();
+  part_took_ = part_ended_ - start;
 }
 
 Writer::Jobs Writer::next_group(Jobs* jobs) {
@@ -196,14 +220,12 @@ Status Writer::commit(Jobs& jobs) {
 
 void Writer::after(std::unique_ptr<Job> job, const Status& status) {
   if (status.ok()) tell(job->work());
-  const bool more = status.ok() && job->more();
+  if (status.ok() && job->more()) {
+    in_parts_.push_back(std::move(job));
+    return;
+  }
   {
     std::lock_guard lock(mutex_);
-    // Nobody waits for the rest of a write when calls have ended; the next start takes it up.
-    if (more && !stopping_) {
-      waiting_.push_back(std::move(job));
-      return;
-    }
     bytes_ -= job->bytes();
     metrics_.queue_bytes.set(static_cast<double>(bytes_));
   }

@@ -85,6 +85,7 @@ class Writer {
   }
 
  private:
+  using Clock = std::chrono::steady_clock;
   using Jobs = std::deque<std::unique_ptr<Job>>;
 
   void enter(std::unique_ptr<Job> job);
@@ -94,6 +95,8 @@ class Writer {
   void write(Jobs group);
   Status commit(Jobs& jobs);
   void after(std::unique_ptr<Job> job, const Status& status);
+  Clock::time_point next_part() const;
+  void go_on();
   void tell(const Write& work);
 
   Engine* const engine_;
@@ -102,6 +105,13 @@ class Writer {
   const WriterMetrics metrics_;
   const std::chrono::milliseconds interval_;
   const std::function<void()> tick_;
+
+  // The writer's thread's: what has more parts to go, and how long the last group took and when it
+  // ended.
+  Jobs in_parts_;
+  Clock::duration part_took_{0};
+  Clock::time_point part_ended_;
+  Clock::time_point ended_;
 
   std::mutex mutex_;
   std::condition_variable wake_;

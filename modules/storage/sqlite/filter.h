@@ -1,6 +1,7 @@
 // A Bloom filter over keys: says that a key is certainly not in a bucket, so that its index need
 // not be looked at. A block of eight words, a bit in each of them a key (split blocks, as in
-// Parquet); at kKeys keys about one in 200 others is taken for one of them.
+// Parquet); at kKeys keys about one in 5,000 others is taken for one of them, so that hardly any
+// bucket is looked at in vain even when there are hundreds.
 #ifndef IMCTL_STORAGE_SQLITE_FILTER_H
 #define IMCTL_STORAGE_SQLITE_FILTER_H
 
@@ -65,7 +66,7 @@ class Filter {
  private:
   static constexpr size_t kWords = 8;      // 64 bytes: a cache line
   static constexpr unsigned kShift = 8;    // bits of the key that choose one bit; 6 are used
-  static constexpr size_t kBlocks = 1536;  // 12 bits a key
+  static constexpr size_t kBlocks = 2560;  // 20 bits a key
   static constexpr size_t kBytes = kBlocks * kWords * sizeof(uint64_t);
 
   static size_t block_of(const Key& key) {

@@ -20,6 +20,8 @@ namespace {
 
 // Buckets of a retention period: so many are dropped one after the other in its time.
 constexpr int kBuckets = 16;
+// A connection that reads has this part of the cache of the one that writes.
+constexpr size_t kReaderShare = 4;
 // What a part of a long work takes on at a time.
 constexpr size_t kPart = 1000;
 
@@ -42,9 +44,13 @@ bool no_such_table(const SQLite::Exception& error) {
 }  // namespace
 
 struct SqliteEngine::Reader {
-  explicit Reader(const std::string& path) : connection(path, Connection::Mode::kRead) {}
+  explicit Reader(const Options& options) : connection(options.path, Connection::Mode::kRead) {
+    connection.db().exec("PRAGMA cache_size=-" +
+                         std::to_string(options.cache / 1024 / kReaderShare));
+  }
 
   Connection connection;
+  std::unordered_map<int64_t, SQLite::Statement*> get;  // a message by key, by bucket
 };
 
 Result<std::unique_ptr<Engine>> SqliteEngine::open(const Options& options,
@@ -297,7 +303,7 @@ std::unique_ptr<SqliteEngine::Reader> SqliteEngine::take() {
       return reader;
     }
   }
-  return std::make_unique<Reader>(options_.path);
+  return std::make_unique<Reader>(options_);
 }
 
 void SqliteEngine::give_back(std::unique_ptr<Reader> reader) {
@@ -306,12 +312,12 @@ void SqliteEngine::give_back(std::unique_ptr<Reader> reader) {
 }
 
 template <class T>
-Result<T> SqliteEngine::read(const std::function<T(Connection&)>& read) {
+Result<T> SqliteEngine::read_with(const std::function<T(Reader&)>& read) {
   std::unique_ptr<Reader> reader;
   try {
     reader = take();
     Query(reader->connection, "BEGIN").run();
-    T found = read(reader->connection);
+    T found = read(*reader);
     Query(reader->connection, "COMMIT").run();
     give_back(std::move(reader));
     return found;
@@ -345,14 +351,19 @@ Status SqliteEngine::get_messages(std::span<const std::string_view> ids, const F
   }
   std::stable_sort(maybe.begin(), maybe.end(),
                    [](const auto& a, const auto& b) { return a.first < b.first; });
-  auto look = [&](Connection& connection) {
+  auto look = [&](Reader& reader) {
     size_t done = std::numeric_limits<size_t>::max();
     for (const auto& [index, bucket] : maybe) {
       if (index == done) continue;
       try {
-        Query query(connection, "SELECT d FROM " + body_table(options_.table, bucket) +
-                                    " WHERE row=(SELECT row FROM " +
-                                    key_table(options_.table, bucket) + " WHERE k=?) AND ts>?");
+        SQLite::Statement*& statement = reader.get[bucket];
+        if (statement == nullptr) {
+          statement = &reader.connection.statement(
+              "SELECT d FROM " + body_table(options_.table, bucket) +
+              " WHERE row=(SELECT row FROM " + key_table(options_.table, bucket) +
+              " WHERE k=?) AND ts>?");
+        }
+        Query query(*statement);
         query << keys[index].view() << since;
         if (!query.step()) continue;
         done = index;
@@ -360,11 +371,18 @@ Status SqliteEngine::get_messages(std::span<const std::string_view> ids, const F
       } catch (const SQLite::Exception& error) {
         // Dropped since the list was taken: it was too old.
         if (!no_such_table(error)) throw;
+        reader.get.erase(bucket);
+        reader.connection.forget(body_table(options_.table, bucket));
       }
     }
     return true;
   };
-  return read<bool>(look).status();
+  return read_with<bool>(look).status();
+}
+
+template <class T>
+Result<T> SqliteEngine::read(const std::function<T(Connection&)>& read) {
+  return read_with<T>([&](Reader& reader) { return read(reader.connection); });
 }
 
 Result<MailboxPage> SqliteEngine::read_mailbox(std::string_view mailbox, uint64_t after,

@@ -26,7 +26,7 @@ class SqliteEngine final : public Engine {
   ~SqliteEngine() override;
 
   Status commit(std::span<Write* const> writes) override;
-  bool loading() const override { return loading_.load(); }
+  bool loading() override { return loading_.load(); }
   Status get_messages(std::span<const std::string_view> ids, const Found& found) override;
   Result<MailboxPage> read_mailbox(std::string_view mailbox, uint64_t after, size_t limit,
                                    size_t max_bytes) override;
@@ -64,6 +64,8 @@ class SqliteEngine final : public Engine {
   std::unique_ptr<Reader> take();
   void give_back(std::unique_ptr<Reader> reader);
   // Calls `read` in a read transaction.
+  template <class T>
+  Result<T> read_with(const std::function<T(Reader&)>& read);
   template <class T>
   Result<T> read(const std::function<T(Connection&)>& read);
 
