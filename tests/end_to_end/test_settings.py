@@ -48,7 +48,7 @@ class EnvironmentTest(unittest.TestCase):
             self.assertRegex(host.text(), r"debug .*1 messages? .*removed")
             (path,) = host.files("other_name.db")
             with sqlite3.connect(path) as database:
-                rows = database.execute("SELECT count(*) FROM other_table").fetchall()
+                rows = database.execute("SELECT count(*) FROM other_table_1").fetchall()
             self.assertEqual(rows, [(0,)])
             host.start()
 
