@@ -19,7 +19,8 @@ class ModulesTest(unittest.TestCase):
         config = ("# kept by every change\n[host]\nswap_watch = 100ms\n"
                   f"modules = {modules}\n" + config)
         host = Host(config=config, modules=(),
-                    settings={"host.modules": None, "host.module_path": ",".join(map(str, path))})
+                    settings={"host.modules": None, "host.module_path": ",".join(map(str, path)),
+                              "host.max_request": "256MiB"})  # a build with sanitizers is large
         self.addCleanup(host.discard)
         return host.start()
 

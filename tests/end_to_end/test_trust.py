@@ -40,8 +40,9 @@ class TrustTest(unittest.TestCase):
     def host(self, **settings):
         settings = {f"host.{key}": value for key, value in settings.items()}
         # A config file of its own: an upgrade writes to the one in force.
-        host = Host(settings={"host.module_path": str(self.modules), **settings}, modules=(NAME,),
-                    config="")
+        host = Host(settings={"host.module_path": str(self.modules),
+                              "host.max_request": "256MiB",  # a build with sanitizers is large
+                              **settings}, modules=(NAME,), config="")
         self.addCleanup(host.discard)
         return host
 
