@@ -13,7 +13,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr size_t kChunk = 64 * 1024;
+constexpr size_t kChunk = size_t{64} << 10U;
 
 void count(const v1::SnapshotItem& item, v1::SnapshotEnd* counts) {
   switch (item.item_case()) {

@@ -108,21 +108,19 @@ Writer::~Writer() {
 
 void Writer::enter(std::unique_ptr<Job> job) {
   const size_t size = job->bytes();
-  {
-    std::lock_guard lock(mutex_);
-    if (bytes_ == 0 || bytes_ + size <= max_bytes_) {
-      bytes_ += size;
-      metrics_.queue_bytes.set(static_cast<double>(bytes_));
-      waiting_.push_back(std::move(job));
-    }
+  std::unique_lock lock(mutex_);
+  if (bytes_ != 0 && bytes_ + size > max_bytes_) {
+    lock.unlock();
+    return job->finish(
+        Status(IMCTL_RESOURCE_EXHAUSTED,
+               "too much waits to be written: try again in a moment, or raise queue_bytes, " +
+                   std::to_string(max_bytes_) + " now"));
   }
-  if (job == nullptr) {
-    wake_.notify_one();
-    return;
-  }
-  job->finish(Status(IMCTL_RESOURCE_EXHAUSTED,
-                     "too much waits to be written: try again in a moment, or raise queue_bytes, " +
-                         std::to_string(max_bytes_) + " now"));
+  bytes_ += size;
+  metrics_.queue_bytes.set(static_cast<double>(bytes_));
+  waiting_.push_back(std::move(job));
+  lock.unlock();
+  wake_.notify_one();
 }
 
 void Writer::loop() {

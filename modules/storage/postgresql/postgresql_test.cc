@@ -110,7 +110,7 @@ TEST_F(PostgresTest, DropsWholeBuckets) {
   Strings ids;
   for (int i = 0; i < 5000; ++i) ids.push_back(std::to_string(i));
   put(*one, messages(ids));
-  const int64_t later = unix_ms() + 2 * 24 * 3600 * 1000;
+  const int64_t later = unix_ms() + int64_t{2} * 24 * 3600 * 1000;
   {
     auto dump = one->engine->dump();
     ASSERT_TRUE(dump.ok()) << dump.status().message();

@@ -229,11 +229,12 @@ class Committing {
       const int64_t id = collections_.at(name.first).id;
       const Entries before = entries(state.found_indexes);
       const Entries after = state.there ? entries(state.last->indexes) : Entries();
+      const auto& key = name.second;
       auto add = [&](const auto& entry, Arrays* to) {
         to->ids.add(id);
         to->names.add(entry.first);
         to->values.add(entry.second);
-        to->keys.add(name.second);
+        to->keys.add(key);
       };
       for (const auto& entry : before) {
         if (!after.contains(entry)) add(entry, &gone);
