@@ -104,7 +104,8 @@ def main():
               MODULES / "storage-sqlite.so"]
     config = f"[host]\nswap_watch = 100ms\n[storage-sqlite]\nisolate = {options.isolate}\n"
     paused, memory = [], []
-    with Host(config=config) as host:
+    # A small cache, so that what grows with the data is not taken for what a swap leaves behind.
+    with Host(config=config, settings={"storage-sqlite.cache": "1MiB"}) as host:
         load = Load(host)
         for number in range(options.rounds):
             time.sleep(0.5)
