@@ -160,7 +160,7 @@ Task<Status> StorageModule::watch_mailbox(const v1::WatchMailboxRequest& request
   auto look = [&](std::vector<Buffer>* found) -> Status {
     if (Status status = ready(); !status.ok()) return status;
     Result<MailboxPage> page =
-        engine_->read_mailbox(request.mailbox(), after, settings_.max_batch, page_bytes());
+        engine_->read_mailbox(request.mailbox(), after, settings_.max_batch, watch_bytes());
     if (!page.ok()) return page.status();
     const MailboxState& state = page->state;
     // It may not be there yet: then the epoch is known when it begins.

@@ -293,7 +293,7 @@ Task<Status> StorageModule::watch_records(const v1::WatchRecordsRequest& request
   auto look = [&](std::vector<v1::Change>* found) -> Status {
     while (found->empty()) {
       if (Status status = ready(); !status.ok()) return status;
-      Result<ChangePage> page = engine_->changes(*name, after, settings_.max_batch, page_bytes());
+      Result<ChangePage> page = engine_->changes(*name, after, settings_.max_batch, watch_bytes());
       if (!page.ok()) return page.status();
       if (after < page->compacted || after > page->revision) {
         return {IMCTL_OUT_OF_RANGE, "the writes of collection " + *name + " after revision " +

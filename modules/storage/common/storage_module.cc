@@ -11,6 +11,8 @@ constexpr std::chrono::milliseconds kTick{100};
 // What surrounds the entries of an answer.
 constexpr size_t kAnswerOverhead = 64;
 
+constexpr size_t kWatchPage = size_t{64} << 10U;
+
 }  // namespace
 
 StorageModule::StorageModule(const Host& host)
@@ -61,6 +63,8 @@ size_t StorageModule::limit(uint32_t asked) const {
 }
 
 size_t StorageModule::page_bytes() const { return settings_.max_reply - kAnswerOverhead; }
+
+size_t StorageModule::watch_bytes() const { return std::min(page_bytes(), kWatchPage); }
 
 // On the writer's thread.
 void StorageModule::tick() {

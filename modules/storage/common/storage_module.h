@@ -57,6 +57,8 @@ class StorageModule : public Module {
   size_t limit(uint32_t asked) const;
   // What a page of an answer may hold, so that the answer keeps to max_reply.
   size_t page_bytes() const;
+  // The same for a watcher, of which there may be many who do not read.
+  size_t watch_bytes() const;
   // The full name of a collection, as the caller may use it.
   Result<std::string> collection(const Context& context, const std::string& name) const;
   Result<RecordWrite> to_write(const Context& context, const v1::PutRecordRequest& request) const;

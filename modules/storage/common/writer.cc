@@ -146,8 +146,11 @@ void Writer::loop() {
     lock.lock();
   }
   lock.unlock();
-  // Nobody waits for the rest of a write when calls have ended; the next start takes it up.
-  for (auto& job : in_parts_) job->finish(Status());
+  // The next start, or the next clean, takes up the rest.
+  for (auto& job : in_parts_) {
+    job->finish(
+        {IMCTL_UNAVAILABLE, "the storage was stopped before all of it was done: try again"});
+  }
 }
 
 Writer::Clock::time_point Writer::next_part() const {

@@ -40,6 +40,8 @@ class Mailboxes {
   void remove(DeleteMailbox* work);
   void clean(CleanMailboxes* work);
 
+  // After a transaction that failed: what was done in parts may be undone.
+  void reload() { cleaned_bucket_ = 0; }
   // Ends the deletes that were not ended. At the start.
   void finish_deletes();
 

@@ -107,6 +107,7 @@ void SqliteEngine::start() {
 void SqliteEngine::reload() {
   messages_.reload();
   deliveries_.reload();
+  mailboxes_.reload();
   Query query(*connection_, "SELECT 1 FROM meta WHERE name=?");
   query << std::string_view(kLoading);
   stored_loading_ = query.step();

@@ -288,6 +288,40 @@ TEST(Mailboxes, WhatExpiresLeavesADeclaredFirst) {
   EXPECT_EQ(bob->state.last, 1U);
 }
 
+TEST(Mailboxes, ACleanThatFailedHalfWayBeginsAgain) {
+  Folder folder;
+  Retention retention = long_time();
+  retention.mailboxes = std::chrono::hours(16);
+  auto engine = open(folder.file("m.db"), retention);
+  std::vector<std::unique_ptr<AppendOf>> appends;
+  std::vector<Write*> writes;
+  for (int i = 0; i < 1500; ++i) {
+    appends.push_back(
+        std::make_unique<AppendOf>(std::to_string(i), std::vector<std::string>{"ann"}));
+    writes.push_back(appends.back()->write());
+  }
+  commit(*engine, writes);
+  CleanMailboxes work;
+  work.before = unix_ms();
+  Write clean = work;
+  AckMailbox ack;
+  ack.mailbox = "ann";
+  ack.device = "phone";
+  ack.sequence = 1;
+  Write failing = ack;
+  SQLite::Database other(folder.file("m.db"), SQLITE_OPEN_READWRITE);
+  other.exec("CREATE TRIGGER no BEFORE INSERT ON cursors BEGIN SELECT RAISE(ABORT,'no'); END");
+  EXPECT_FALSE(engine->commit(std::vector<Write*>{&clean, &failing}).ok());
+  other.exec("DROP TRIGGER no");
+  do {
+    commit(*engine, {&clean});
+  } while (std::get<CleanMailboxes>(clean).more);
+  auto ann = engine->read_mailbox("ann", 0, 10, 1 << 20);
+  ASSERT_TRUE(ann.ok()) << ann.status().message();
+  EXPECT_EQ(ann->state.first, 1501U);
+  EXPECT_TRUE(ann->entries.empty());
+}
+
 // ---- the file
 
 TEST(File, ForeignAndNewerOnesAreRefused) {
