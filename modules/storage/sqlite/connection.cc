@@ -8,6 +8,9 @@ namespace {
 // Only for the moments in which SQLite itself locks the file.
 constexpr int kBusyTimeoutMs = 5000;
 
+// A few kilobytes each.
+constexpr size_t kMostStatements = 1000;
+
 }  // namespace
 
 Connection::Connection(const std::string& path, Mode mode)
@@ -29,6 +32,10 @@ SQLite::Statement& Connection::statement(const std::string& sql) {
     }
   }
   return *found;
+}
+
+void Connection::trim() {
+  if (statements_.size() > kMostStatements) statements_.clear();
 }
 
 void Connection::forget(std::string_view table) {

@@ -27,6 +27,8 @@ class Connection {
   SQLite::Statement& statement(const std::string& sql);
   // Forgets statements of tables that are dropped.
   void forget(std::string_view table);
+  // Forgets all if they are very many: each bucket has its own. For when none is in use.
+  void trim();
 
  private:
   SQLite::Database db_;

@@ -50,7 +50,6 @@ struct SqliteEngine::Reader {
   }
 
   Connection connection;
-  std::unordered_map<int64_t, SQLite::Statement*> get;  // a message by key, by bucket
 };
 
 Result<std::unique_ptr<Engine>> SqliteEngine::open(const Options& options,
@@ -308,6 +307,7 @@ std::unique_ptr<SqliteEngine::Reader> SqliteEngine::take() {
 }
 
 void SqliteEngine::give_back(std::unique_ptr<Reader> reader) {
+  reader->connection.trim();
   std::lock_guard lock(mutex_);
   idle_.push_back(std::move(reader));
 }
@@ -357,14 +357,10 @@ Status SqliteEngine::get_messages(std::span<const std::string_view> ids, const F
     for (const auto& [index, bucket] : maybe) {
       if (index == done) continue;
       try {
-        SQLite::Statement*& statement = reader.get[bucket];
-        if (statement == nullptr) {
-          statement = &reader.connection.statement(
-              "SELECT d FROM " + body_table(options_.table, bucket) +
-              " WHERE row=(SELECT row FROM " + key_table(options_.table, bucket) +
-              " WHERE k=?) AND ts>?");
-        }
-        Query query(*statement);
+        Query query(reader.connection, "SELECT d FROM " + body_table(options_.table, bucket) +
+                                           " WHERE row=(SELECT row FROM " +
+                                           key_table(options_.table, bucket) +
+                                           " WHERE k=?) AND ts>?");
         query << keys[index].view() << since;
         if (!query.step()) continue;
         done = index;
@@ -372,8 +368,6 @@ Status SqliteEngine::get_messages(std::span<const std::string_view> ids, const F
       } catch (const SQLite::Exception& error) {
         // Dropped since the list was taken: it was too old.
         if (!no_such_table(error)) throw;
-        reader.get.erase(bucket);
-        reader.connection.forget(body_table(options_.table, bucket));
       }
     }
     return true;
