@@ -313,12 +313,12 @@ void SqliteEngine::give_back(std::unique_ptr<Reader> reader) {
 }
 
 template <class T>
-Result<T> SqliteEngine::read_with(const std::function<T(Reader&)>& read) {
+Result<T> SqliteEngine::read(const std::function<T(Connection&)>& read) {
   std::unique_ptr<Reader> reader;
   try {
     reader = take();
     Query(reader->connection, "BEGIN").run();
-    T found = read(*reader);
+    T found = read(reader->connection);
     Query(reader->connection, "COMMIT").run();
     give_back(std::move(reader));
     return found;
@@ -352,15 +352,14 @@ Status SqliteEngine::get_messages(std::span<const std::string_view> ids, const F
   }
   std::stable_sort(maybe.begin(), maybe.end(),
                    [](const auto& a, const auto& b) { return a.first < b.first; });
-  auto look = [&](Reader& reader) {
+  auto look = [&](Connection& connection) {
     size_t done = std::numeric_limits<size_t>::max();
     for (const auto& [index, bucket] : maybe) {
       if (index == done) continue;
       try {
-        Query query(reader.connection, "SELECT d FROM " + body_table(options_.table, bucket) +
-                                           " WHERE row=(SELECT row FROM " +
-                                           key_table(options_.table, bucket) +
-                                           " WHERE k=?) AND ts>?");
+        Query query(connection, "SELECT d FROM " + body_table(options_.table, bucket) +
+                                    " WHERE row=(SELECT row FROM " +
+                                    key_table(options_.table, bucket) + " WHERE k=?) AND ts>?");
         query << keys[index].view() << since;
         if (!query.step()) continue;
         done = index;
@@ -372,12 +371,7 @@ Status SqliteEngine::get_messages(std::span<const std::string_view> ids, const F
     }
     return true;
   };
-  return read_with<bool>(look).status();
-}
-
-template <class T>
-Result<T> SqliteEngine::read(const std::function<T(Connection&)>& read) {
-  return read_with<T>([&](Reader& reader) { return read(reader.connection); });
+  return read<bool>(look).status();
 }
 
 Result<MailboxPage> SqliteEngine::read_mailbox(std::string_view mailbox, uint64_t after,

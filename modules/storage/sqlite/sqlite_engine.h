@@ -65,8 +65,6 @@ class SqliteEngine final : public Engine {
   void give_back(std::unique_ptr<Reader> reader);
   // Calls `read` in a read transaction.
   template <class T>
-  Result<T> read_with(const std::function<T(Reader&)>& read);
-  template <class T>
   Result<T> read(const std::function<T(Connection&)>& read);
 
   const Options options_;
