@@ -17,12 +17,13 @@
 namespace imctl::storage {
 namespace {
 
-// Large pages: fewer of them are touched when keys are random.
-constexpr int kPageSize = 16384;
+// Smaller ones would leave much of their room empty with messages of a kilobyte; of larger ones
+// each commit writes more, and each look at a message reads more.
+constexpr int kPageSize = 8192;
 
 // Pages in the write-ahead log at which they are moved into the file, 64 MiB, and what the log
 // keeps of its size then. A page that is written often meanwhile is moved once.
-constexpr int kCheckpoint = 4096;
+constexpr int kCheckpoint = 8192;
 constexpr int64_t kLogKept = int64_t{kPageSize} * kCheckpoint;
 
 // SQLite removes the write-ahead log when the last connection closes. If it is there before the
@@ -46,8 +47,7 @@ Status check_tables(Connection& connection, const std::string& path) {
   {
     Query query(connection,
                 "SELECT name FROM sqlite_master WHERE type='table' AND name NOT IN ("
-                " SELECT log||'_'||bucket FROM buckets WHERE filter IS NOT NULL UNION ALL"
-                " SELECT log||'_'||bucket||'_keys' FROM buckets WHERE filter IS NOT NULL)");
+                " SELECT log||'_'||bucket FROM buckets WHERE last>0)");
     while (query.step()) tables.push_back("\"" + query.text(0) + "\"");
   }
   for (const std::string& table : tables) {
@@ -89,7 +89,8 @@ void make_tables(SQLite::Database& db) {
   for (const char* sql :
        {"CREATE TABLE meta(name BLOB PRIMARY KEY, value) WITHOUT ROWID",
         "CREATE TABLE buckets(log BLOB NOT NULL, bucket INTEGER NOT NULL, first INTEGER NOT NULL,"
-        " newest INTEGER NOT NULL, filter BLOB, PRIMARY KEY(log,bucket))",
+        " newest INTEGER NOT NULL, last INTEGER NOT NULL, removed INTEGER NOT NULL,"
+        " PRIMARY KEY(log,bucket)) WITHOUT ROWID",
         "CREATE TABLE mailboxes(id INTEGER PRIMARY KEY AUTOINCREMENT, name BLOB NOT NULL UNIQUE,"
         " epoch INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL)",
         "CREATE TABLE entries(mailbox INTEGER NOT NULL, sequence INTEGER NOT NULL,"

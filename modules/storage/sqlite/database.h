@@ -11,7 +11,7 @@
 namespace imctl::storage {
 
 // Written to the file as PRAGMA user_version; raised with every change of the tables.
-constexpr int kSchemaVersion = 2;
+constexpr int kSchemaVersion = 3;
 
 // Written to the file as PRAGMA application_id: "imct".
 constexpr int kApplicationId = 0x696D6374;

@@ -6,7 +6,6 @@
 #define IMCTL_STORAGE_SQLITE_FILTER_H
 
 #include <array>
-#include <atomic>
 #include <cstdint>
 #include <cstring>
 #include <string>
@@ -17,48 +16,35 @@
 
 namespace imctl::storage {
 
-// Read by any thread while one adds.
 class Filter {
  public:
   static constexpr size_t kKeys = 65536;
 
   Filter() : words_(kBlocks * kWords) {}
-  // Of bytes(). An empty one if they are not of this size: nothing is lost but time, see
-  // may_have().
+  // Bytes of another size are of no filter of this kind.
   static bool valid(std::string_view bytes) { return bytes.size() == kBytes; }
+  // Of valid bytes().
   explicit Filter(std::string_view bytes) : Filter() {
-    for (size_t i = 0; i < words_.size(); ++i) {
-      uint64_t word = 0;
-      std::memcpy(&word, bytes.data() + i * sizeof(word), sizeof(word));
-      words_[i].store(word, std::memory_order_relaxed);
-    }
+    std::memcpy(words_.data(), bytes.data(), bytes.size());
   }
 
   static constexpr size_t size() { return kBytes; }
-  std::string bytes() const {
-    std::string bytes(kBytes, '\0');
-    for (size_t i = 0; i < words_.size(); ++i) {
-      uint64_t word = words_[i].load(std::memory_order_relaxed);
-      std::memcpy(bytes.data() + i * sizeof(word), &word, sizeof(word));
-    }
-    return bytes;
-  }
+  std::string_view bytes() const { return {reinterpret_cast<const char*>(words_.data()), kBytes}; }
 
   void add(const Key& key) {
-    std::atomic<uint64_t>* block = &words_[block_of(key)];
+    uint64_t* block = &words_[block_of(key)];
     uint64_t bits = key.word(1);
     for (size_t i = 0; i < kWords; ++i, bits >>= kShift) {
-      uint64_t word = block[i].load(std::memory_order_relaxed);
-      block[i].store(word | bit(bits), std::memory_order_relaxed);
+      block[i] |= bit(bits);
     }
   }
 
   // False: the key was never added.
   bool may_have(const Key& key) const {
-    const std::atomic<uint64_t>* block = &words_[block_of(key)];
+    const uint64_t* block = &words_[block_of(key)];
     uint64_t bits = key.word(1);
     for (size_t i = 0; i < kWords; ++i, bits >>= kShift) {
-      if ((block[i].load(std::memory_order_relaxed) & bit(bits)) == 0) return false;
+      if ((block[i] & bit(bits)) == 0) return false;
     }
     return true;
   }
@@ -74,7 +60,7 @@ class Filter {
   }
   static uint64_t bit(uint64_t bits) { return uint64_t{1} << (bits & 63U); }
 
-  std::vector<std::atomic<uint64_t>> words_;
+  std::vector<uint64_t> words_;
 };
 
 }  // namespace imctl::storage

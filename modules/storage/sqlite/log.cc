@@ -2,81 +2,87 @@
 
 #include <algorithm>
 #include <limits>
+#include <unordered_map>
 #include <utility>
 
 namespace imctl::storage {
-namespace {
-
-std::string quoted(const std::string& name) { return "\"" + name + "\""; }
-
-}  // namespace
-
-std::string body_table(const std::string& log, int64_t bucket) {
-  return quoted(log + "_" + std::to_string(bucket));
-}
-
-std::string key_table(const std::string& log, int64_t bucket) {
-  return quoted(log + "_" + std::to_string(bucket) + "_keys");
-}
 
 Log::Log(Connection* connection, Options options)
-    : connection_(connection), options_(std::move(options)) {}
+    : connection_(connection),
+      options_(std::move(options)),
+      young_table_("\"" + options_.name + "_young\""),
+      reader_(connection, options_.name) {}
 
 void Log::reload() {
   pending_.clear();
   pending_rows_.clear();
   insert_ = nullptr;
-  // Filters are good as they are: what they have too much costs only time.
-  std::unordered_map<int64_t, std::shared_ptr<Filter>> known;
+  published_ = nullptr;
+  std::unordered_map<int64_t, std::shared_ptr<const Filter>> known;
   for (Bucket& bucket : all_) known[bucket.number] = std::move(bucket.filter);
   all_.clear();
-  {
-    Query query(*connection_,
-                "SELECT bucket,first,newest,filter FROM buckets WHERE log=? ORDER BY bucket");
-    query << options_.name;
-    while (query.step()) {
-      Bucket bucket{query.number(0), query.number(1), query.number(2), nullptr};
-      if (auto found = known.find(bucket.number); found != known.end()) {
-        bucket.filter = found->second;
-      } else if (Filter::valid(query.blob(3))) {
-        bucket.filter = std::make_shared<Filter>(query.blob(3));
-      }
-      all_.push_back(std::move(bucket));
+  connection_->db().exec("CREATE TABLE IF NOT EXISTS " + young_table_ +
+                         "(row INTEGER PRIMARY KEY, keys BLOB NOT NULL)");
+  Query query(*connection_,
+              "SELECT bucket,first,newest,last FROM buckets WHERE log=? ORDER BY bucket");
+  query << options_.name;
+  while (query.step()) {
+    Bucket bucket{query.number(0), query.number(1), query.number(2), nullptr, nullptr};
+    if (query.number(3) != 0) {
+      const std::shared_ptr<const Filter>& have = known[bucket.number];
+      bucket.filter = have != nullptr ? have : reader_.filter(bucket.number);
     }
+    last_number_ = std::max(last_number_, bucket.number);
+    all_.push_back(std::move(bucket));
   }
   next_row_ = 1;
-  if (all_.empty()) return;
-  Bucket& last = all_.back();
-  const std::string body = body_table(options_.name, last.number);
-  {
-    Query query(*connection_, "SELECT row,ts FROM " + body + " ORDER BY row DESC LIMIT 1");
-    if (query.step()) {
-      next_row_ = query.number(0) + 1;
-      last.newest = query.number(1);
-    }
-  }
-  if (last.filter == nullptr) {
-    last.filter = std::make_shared<Filter>();
-    Query query(*connection_, "SELECT k FROM " + key_table(options_.name, last.number));
-    while (query.step()) {
-      Key key;
-      std::string_view bytes = query.blob(0);
-      bytes.copy(key.bytes.data(), key.bytes.size());
-      last.filter->add(key);
-    }
-  }
+  if (!all_.empty()) read_young();
   bound_filters();
 }
 
-std::shared_ptr<const Buckets> Log::buckets() const {
-  auto copy = std::make_shared<Buckets>(all_.begin(), all_.end());
-  if (!copy->empty()) copy->back().newest = std::numeric_limits<int64_t>::max();
-  return copy;
+// The keys of the bucket that is written.
+void Log::read_young() {
+  Bucket& last = all_.back();
+  last.young = std::make_shared<Young>();
+  std::vector<KeyRow> entries;
+  {
+    Query query(*connection_, "SELECT row,keys FROM " + young_table_ + " ORDER BY row");
+    while (query.step()) {
+      uint32_t row = static_cast<uint32_t>(query.number(0));
+      const std::string_view keys = query.blob(1);
+      KeyRow entry;
+      for (size_t at = 0; at + entry.key.bytes.size() <= keys.size();
+           at += entry.key.bytes.size(), ++row) {
+        keys.copy(entry.key.bytes.data(), entry.key.bytes.size(), at);
+        entry.row = row;
+        entries.push_back(entry);
+      }
+    }
+  }
+  last.young->add(entries);
+  // Also rows whose message was removed are not given again.
+  if (!entries.empty()) next_row_ = int64_t{entries.back().row} + 1;
+  Query query(*connection_, "SELECT ts FROM " + body_table(options_.name, last.number) +
+                                " ORDER BY row DESC LIMIT 1");
+  if (query.step()) last.newest = std::max(last.newest, query.number(0));
+}
+
+std::shared_ptr<const Buckets> Log::published() {
+  if (!all_.empty()) all_.back().young->add(pending_);
+  pending_.clear();
+  pending_rows_.clear();
+  reader_.trim();
+  if (published_ == nullptr) {
+    auto copy = std::make_shared<Buckets>(all_.begin(), all_.end());
+    if (!copy->empty()) copy->back().newest = std::numeric_limits<int64_t>::max();
+    published_ = std::move(copy);
+  }
+  return published_;
 }
 
 // The newest are asked most: those before go without.
 void Log::bound_filters() {
-  size_t left = std::max<size_t>(options_.filter_memory / Filter::size(), 1);
+  size_t left = options_.filter_memory / Filter::size();
   for (auto bucket = all_.rbegin(); bucket != all_.rend(); ++bucket) {
     if (bucket->filter == nullptr) continue;
     if (left == 0) {
@@ -88,53 +94,72 @@ void Log::bound_filters() {
 }
 
 void Log::start_bucket(int64_t ts) {
-  const int64_t number = all_.empty() ? 1 : all_.back().number + 1;
+  const int64_t number = ++last_number_;
   connection_->db().exec(
       "CREATE TABLE " + body_table(options_.name, number) +
       "(row INTEGER PRIMARY KEY, ts INTEGER NOT NULL, d BLOB NOT NULL, p BLOB NOT NULL)");
-  connection_->db().exec("CREATE TABLE " + key_table(options_.name, number) +
-                         "(k BLOB PRIMARY KEY, row INTEGER NOT NULL) WITHOUT ROWID");
-  Query query(*connection_, "INSERT INTO buckets(log,bucket,first,newest) VALUES(?,?,?,?)");
+  Query query(*connection_,
+              "INSERT INTO buckets(log,bucket,first,newest,last,removed) VALUES(?,?,?,?,0,0)");
   query << options_.name << number << ts << ts;
   query.run();
-  all_.push_back({number, ts, ts, std::make_shared<Filter>()});
+  all_.push_back({number, ts, ts, std::make_shared<Young>(), nullptr});
   next_row_ = 1;
   insert_ = nullptr;
+  published_ = nullptr;
+}
+
+// Ends the bucket that is written: from now on it has an index and a filter.
+void Log::seal() {
+  Bucket& last = all_.back();
+  std::vector<KeyRow> entries = last.young->entries();
+  entries.insert(entries.end(), pending_.begin(), pending_.end());
+  // Of those that have the same key all but the newest were removed.
+  std::sort(entries.begin(), entries.end(), [](const KeyRow& a, const KeyRow& b) {
+    const int order = a.key.view().compare(b.key.view());
+    return order != 0 ? order < 0 : a.row > b.row;
+  });
+  entries.erase(std::unique(entries.begin(), entries.end(),
+                            [](const KeyRow& a, const KeyRow& b) { return a.key == b.key; }),
+                entries.end());
+  auto filter = std::make_shared<Filter>();
+  for (const KeyRow& entry : entries) filter->add(entry.key);
+  const std::vector<std::string> chunks = index_chunks(entries);
+  auto store = [&](int64_t row, std::string_view data) {
+    Query query(insert_statement());
+    query << row << 0 << data << std::string_view();
+    query.run();
+  };
+  for (size_t i = 0; i < chunks.size(); ++i) {
+    if (!chunks[i].empty()) store(kIndexRow + static_cast<int64_t>(i), chunks[i]);
+  }
+  store(kFilterRow, filter->bytes());
+  connection_->db().exec("DELETE FROM " + young_table_);
+  Query query(*connection_, "UPDATE buckets SET newest=?,last=? WHERE log=? AND bucket=?");
+  query << last.newest << next_row_ - 1 << options_.name << last.number;
+  query.run();
+  pending_.clear();
+  pending_rows_.clear();
+  last.young = nullptr;
+  last.filter = std::move(filter);
+  published_ = nullptr;
   bound_filters();
 }
 
-void Log::seal() {
-  flush();
-  const Bucket& last = all_.back();
-  const std::string filter = last.filter->bytes();
-  Query query(*connection_, "UPDATE buckets SET newest=?,filter=? WHERE log=? AND bucket=?");
-  query << last.newest << filter << options_.name << last.number;
-  query.run();
-}
-
-std::optional<Stored> Log::find_in(const Bucket& bucket, const Key& key, int64_t since) {
-  int64_t row = 0;
-  if (auto pending = pending_rows_.find(key);
-      pending != pending_rows_.end() && bucket.number == all_.back().number) {
-    row = pending->second;
-  } else {
-    Query query(*connection_,
-                "SELECT row FROM " + key_table(options_.name, bucket.number) + " WHERE k=?");
-    query << key.view();
-    if (!query.step()) return std::nullopt;
-    row = query.number(0);
+int64_t Log::row_of(const Bucket& bucket, const Key& key) {
+  if (bucket.young == nullptr) {
+    if (bucket.filter != nullptr && !bucket.filter->may_have(key)) return 0;
+    return reader_.row_of(bucket.number, key);
   }
-  std::optional<Stored> found = at({bucket.number, row});
-  if (found && found->ts <= since) return std::nullopt;
-  return found;
+  if (const uint32_t row = pending_rows_.find(key); row != 0) return row;
+  return bucket.young->find(key);
 }
 
 std::optional<Stored> Log::at(const Location& location) {
-  Query query(*connection_,
-              "SELECT ts,d,p FROM " + body_table(options_.name, location.bucket) + " WHERE row=?");
+  Query query(reader_.row(location.bucket));
   query << location.row;
   if (!query.step()) return std::nullopt;
-  return Stored{location, query.number(0), query.text(1), query.text(2)};
+  return Stored{location, query.number(BucketReader::kTs), query.text(BucketReader::kData),
+                query.text(BucketReader::kExtra)};
 }
 
 std::vector<std::optional<Stored>> Log::find(std::span<const Key> keys, int64_t since) {
@@ -143,11 +168,23 @@ std::vector<std::optional<Stored>> Log::find(std::span<const Key> keys, int64_t 
   for (auto bucket = all_.rbegin(); bucket != all_.rend(); ++bucket) {
     if (bucket->newest <= since) break;
     for (size_t i = 0; i < keys.size(); ++i) {
-      if (found[i] || (bucket->filter != nullptr && !bucket->filter->may_have(keys[i]))) continue;
-      found[i] = find_in(*bucket, keys[i], since);
+      if (found[i]) continue;
+      const int64_t row = row_of(*bucket, keys[i]);
+      if (row == 0) continue;
+      found[i] = at({bucket->number, row});
+      if (found[i] && found[i]->ts <= since) found[i].reset();
     }
   }
   return found;
+}
+
+SQLite::Statement& Log::insert_statement() {
+  if (insert_ == nullptr) {
+    insert_ =
+        &connection_->statement("INSERT INTO " + body_table(options_.name, all_.back().number) +
+                                "(row,ts,d,p) VALUES(?,?,?,?)");
+  }
+  return *insert_;
 }
 
 Location Log::insert(const Key& key, int64_t ts, std::string_view data, std::string_view extra) {
@@ -158,48 +195,35 @@ Location Log::insert(const Key& key, int64_t ts, std::string_view data, std::str
   if (all_.empty() || full || old) start_bucket(ts);
   Bucket& bucket = all_.back();
   const int64_t row = next_row_++;
-  if (insert_ == nullptr) {
-    insert_ = &connection_->statement("INSERT INTO " + body_table(options_.name, bucket.number) +
-                                      "(row,ts,d,p) VALUES(?,?,?,?)");
-  }
   {
-    Query query(*insert_);
+    Query query(insert_statement());
     query << row << ts << data << extra;
     query.run();
   }
   bucket.newest = std::max(bucket.newest, ts);
-  bucket.filter->add(key);
-  pending_.push_back({key, row});
-  pending_rows_[key] = row;
+  pending_.push_back({key, static_cast<uint32_t>(row)});
+  pending_rows_.put(key, static_cast<uint32_t>(row));
   return {bucket.number, row};
 }
 
 void Log::flush() {
   if (pending_.empty()) return;
-  std::sort(pending_.begin(), pending_.end(),
-            [](const Pending& a, const Pending& b) { return a.key < b.key; });
-  SQLite::Statement& statement = connection_->statement(
-      "INSERT INTO " + key_table(options_.name, all_.back().number) + "(k,row) VALUES(?,?)");
-  for (const Pending& entry : pending_) {
-    Query query(statement);
-    query << entry.key.view() << entry.row;
-    query.run();
-  }
-  pending_.clear();
-  pending_rows_.clear();
+  std::string keys;
+  for (const KeyRow& entry : pending_) keys += entry.key.view();
+  Query query(*connection_, "INSERT INTO " + young_table_ + "(row,keys) VALUES(?,?)");
+  query << int64_t{pending_.front().row} << keys;
+  query.run();
 }
 
-void Log::remove(const Key& key, const Location& location) {
-  flush();
+void Log::remove(const Location& location) {
   {
-    Query query(*connection_, "DELETE FROM " + key_table(options_.name, location.bucket) +
-                                  " WHERE k=? AND row=?");
-    query << key.view() << location.row;
-    query.run();
+    Query query(*connection_,
+                "DELETE FROM " + body_table(options_.name, location.bucket) + " WHERE row=?");
+    query << location.row;
+    if (query.run() == 0) return;
   }
-  Query query(*connection_,
-              "DELETE FROM " + body_table(options_.name, location.bucket) + " WHERE row=?");
-  query << location.row;
+  Query query(*connection_, "UPDATE buckets SET removed=removed+1 WHERE log=? AND bucket=?");
+  query << options_.name << location.bucket;
   query.run();
 }
 
@@ -209,36 +233,39 @@ std::optional<int64_t> Log::oldest_expired(int64_t before) const {
 }
 
 uint64_t Log::drop_oldest() {
-  flush();
   const int64_t number = all_.front().number;
   const std::string body = body_table(options_.name, number);
-  const std::string keys = key_table(options_.name, number);
-  uint64_t count = 0;
+  const bool written = all_.size() == 1;
+  int64_t count = 0;
   {
-    Query query(*connection_, "SELECT count(*) FROM " + keys);
-    query.step();
-    count = query.count(0);
+    Query query(*connection_, "SELECT last-removed FROM buckets WHERE log=? AND bucket=?");
+    query << options_.name << number;
+    if (query.step()) count = query.number(0) + (written ? next_row_ - 1 : 0);
   }
   connection_->forget(body);
-  connection_->forget(keys);
-  connection_->db().exec("DROP TABLE " + keys);
+  reader_.forget(number);
   connection_->db().exec("DROP TABLE " + body);
+  if (written) {
+    connection_->db().exec("DELETE FROM " + young_table_);
+    pending_.clear();
+    pending_rows_.clear();
+  }
   Query query(*connection_, "DELETE FROM buckets WHERE log=? AND bucket=?");
   query << options_.name << number;
   query.run();
   all_.pop_front();
   insert_ = nullptr;
-  return count;
+  published_ = nullptr;
+  return static_cast<uint64_t>(count);
 }
 
 std::vector<Stored> Log::oldest(int64_t before, int64_t after, size_t limit) {
   std::vector<Stored> found;
   if (all_.empty()) return found;
-  flush();
   const int64_t number = all_.front().number;
   Query query(*connection_, "SELECT row,ts,d,p FROM " + body_table(options_.name, number) +
-                                " WHERE row>? ORDER BY row");
-  query << after;
+                                " WHERE row>? AND row<? ORDER BY row");
+  query << after << kIndexRow;
   while (found.size() < limit && query.step() && query.number(1) <= before) {
     found.push_back({{number, query.number(0)}, query.number(1), query.text(2), query.text(3)});
   }

@@ -1,17 +1,23 @@
 // A log of messages that can be found by key and that grow old together.
 //
 // What makes a store of random keys slow is not the disk but the index: each new key dirties
-// another page of it, the more the larger it is. So a log is cut into buckets, each with a small
-// index of its own that stays in the cache while it is written. When a bucket is full, or spans a
-// sixteenth of the retention period, the next one begins, and it is only read from then on; a Bloom
-// filter in memory says which buckets a key is not in. What is too old goes by dropping the tables
-// of whole buckets.
+// another page of it, the more the larger it is. So a log is cut into buckets, and the keys of the
+// one that is written are in memory and, in the order in which they come, in a small table; only
+// when it is full, or spans a sixteenth of the retention period, they are sorted once and written
+// as its index. All that a commit writes is at the end of two tables. From then on the bucket is
+// only read; a Bloom filter in memory says which buckets a key is not in. What is too old goes by
+// dropping whole buckets.
 //
-//   <name>_<bucket>(row, ts, d, p)    row: 1, 2, 3, ... in order of time; ts: when stored, Unix
-//   time
-//                                     in ms; d: the message; p: whatever belongs to it
-//   <name>_<bucket>_keys(k, row)      by key
-//   buckets(log, bucket, first, newest, filter)   filter: of one that is full
+//   <name>_<bucket>(row, ts, d, p)   row: 1, 2, 3, ... in order of time; ts: when stored, Unix time
+//                                    in ms; d: the message; p: whatever belongs to it.
+//                                    From row kIndexRow on: d is a chunk of the index; kFilterRow:
+//                                    d is the filter
+//   <name>_young(row, keys)          of the bucket that is written: keys of `row` and those after
+//   it buckets(log, bucket, first, newest, last, removed)   last: the last message's row if it is
+//   full,
+//                                    else 0; removed: so many messages
+//
+// A message that is removed leaves its key in the index: what is not in its row is not there.
 #ifndef IMCTL_STORAGE_SQLITE_LOG_H
 #define IMCTL_STORAGE_SQLITE_LOG_H
 
@@ -24,42 +30,14 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
+#include "bucket.h"
 #include "connection.h"
-#include "filter.h"
 #include "key.h"
+#include "key_table.h"
 
 namespace imctl::storage {
-
-// Where a message is.
-struct Location {
-  static constexpr unsigned kRowBits = 20;
-  int64_t bucket = 0;
-  int64_t row = 0;
-
-  int64_t packed() const { return bucket << kRowBits | row; }
-  static Location unpack(int64_t packed) {
-    return {packed >> kRowBits, packed & ((int64_t{1} << kRowBits) - 1)};
-  }
-};
-
-struct Bucket {
-  int64_t number = 0;
-  int64_t first = 0;   // Unix time of the oldest message, in ms
-  int64_t newest = 0;  // and of the newest; INT64_MAX for readers while it is written
-  // None: there was no memory for it, so the index has to be asked.
-  std::shared_ptr<Filter> filter;
-};
-
-// All buckets, oldest first. Readers take it before they begin their transaction: what was
-// committed before is in it.
-using Buckets = std::vector<Bucket>;
-
-// The tables of a bucket, as they stand in SQL.
-std::string body_table(const std::string& log, int64_t bucket);
-std::string key_table(const std::string& log, int64_t bucket);
 
 // A stored message as it is found.
 struct Stored {
@@ -69,7 +47,8 @@ struct Stored {
   std::string extra;
 };
 
-// The one that writes. One thread; everything inside a transaction and throwing SQLite::Exception.
+// The one that writes. One thread; everything but published() inside a transaction and throwing
+// SQLite::Exception.
 class Log {
  public:
   struct Options {
@@ -82,19 +61,19 @@ class Log {
 
   // Reads what the file says: at the start, and after a transaction that failed.
   void reload();
-  // For readers; after a commit.
-  std::shared_ptr<const Buckets> buckets() const;
 
   // The messages with these keys that were stored after `since`, as far as they are there.
   std::vector<std::optional<Stored>> find(std::span<const Key> keys, int64_t since);
   // Stores a message under a key that find() did not find.
   Location insert(const Key& key, int64_t ts, std::string_view data, std::string_view extra = {});
   std::optional<Stored> at(const Location& location);
-  void remove(const Key& key, const Location& location);
+  void remove(const Location& location);
 
-  // The index entries of what was inserted are written together, in the order of their keys. To be
-  // called before a commit.
+  // Writes the keys of what was inserted. To be called before a commit.
   void flush();
+  // For readers; to be called after a commit, and without a transaction.
+  std::shared_ptr<const Buckets> published();
+  bool empty() const { return all_.empty(); }
 
   // The oldest bucket, if all in it was stored at or before `before`.
   std::optional<int64_t> oldest_expired(int64_t before) const;
@@ -107,23 +86,24 @@ class Log {
   void clear();
 
  private:
-  struct Pending {
-    Key key;
-    int64_t row;
-  };
-
+  void read_young();
   void start_bucket(int64_t ts);
   void seal();
   void bound_filters();
-  std::optional<Stored> find_in(const Bucket& bucket, const Key& key, int64_t since);
+  SQLite::Statement& insert_statement();
+  int64_t row_of(const Bucket& bucket, const Key& key);
 
   Connection* const connection_;
   const Options options_;
+  const std::string young_table_;
+  BucketReader reader_;
   std::deque<Bucket> all_;  // oldest first; the last is written
-  int64_t next_row_ = 1;    // in it
+  int64_t last_number_ = 0;
+  int64_t next_row_ = 1;  // in the last bucket
   SQLite::Statement* insert_ = nullptr;
-  std::vector<Pending> pending_;
-  std::unordered_map<Key, int64_t, KeyHash> pending_rows_;
+  std::vector<KeyRow> pending_;  // inserted in this transaction, in order
+  KeyTable pending_rows_;
+  std::shared_ptr<const Buckets> published_;  // null: all_ has changed since
 };
 
 }  // namespace imctl::storage

@@ -214,7 +214,7 @@ bool Mailboxes::delete_some_entries(int64_t mailbox) {
   for (const Location& location : at) {
     std::optional<Stored> stored = log_->at(location);
     if (stored && !is_anywhere(unpack(stored->extra))) {
-      log_->remove(key_of(*keys_, stored->data), location);
+      log_->remove(location);
     }
   }
   {

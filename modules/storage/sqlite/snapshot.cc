@@ -71,8 +71,8 @@ void Snapshot::messages(Items* items, size_t* left) {
   if (bucket_ >= buckets_.size()) return;
   do {
     Query query(*connection_, "SELECT row,ts,d FROM " + body_table(messages_, buckets_[bucket_]) +
-                                  " WHERE row>? ORDER BY row");
-    query << row_;
+                                  " WHERE row>? AND row<? ORDER BY row");
+    query << row_ << kIndexRow;
     while (*left > 0 && query.step()) {
       row_ = query.number(0);
       if (query.number(1) <= since_) continue;
@@ -112,8 +112,8 @@ void Snapshot::deliveries(Items* items, size_t* left) {
   do {
     Query query(*connection_, "SELECT row,ts,d,p FROM " +
                                   body_table(kDeliveries, buckets_[bucket_]) +
-                                  " WHERE row>? ORDER BY row");
-    query << row_;
+                                  " WHERE row>? AND row<? ORDER BY row");
+    query << row_ << kIndexRow;
     while (*left > 0 && query.step()) {
       row_ = query.number(0);
       v1::Delivery* delivery = items->emplace_back().mutable_delivery();

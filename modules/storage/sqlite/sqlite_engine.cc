@@ -44,12 +44,14 @@ bool no_such_table(const SQLite::Exception& error) {
 }  // namespace
 
 struct SqliteEngine::Reader {
-  explicit Reader(const Options& options) : connection(options.path, Connection::Mode::kRead) {
+  explicit Reader(const Options& options)
+      : connection(options.path, Connection::Mode::kRead), messages(&connection, options.table) {
     connection.db().exec("PRAGMA cache_size=-" +
                          std::to_string(options.cache / 1024 / kReaderShare));
   }
 
   Connection connection;
+  BucketReader messages;
 };
 
 Result<std::unique_ptr<Engine>> SqliteEngine::open(const Options& options,
@@ -115,7 +117,8 @@ void SqliteEngine::reload() {
 // To the readers, after a commit.
 void SqliteEngine::publish() {
   loading_ = stored_loading_;
-  std::shared_ptr<const Buckets> buckets = messages_.buckets();
+  std::shared_ptr<const Buckets> buckets = messages_.published();
+  (void)deliveries_.published();
   std::lock_guard lock(mutex_);
   buckets_ = std::move(buckets);
 }
@@ -222,7 +225,7 @@ void SqliteEngine::run(DeleteMessages* work) {
     const Key key = keys_(id);
     const std::optional<Stored> stored = messages_.find({&key, 1}, expired())[0];
     if (!stored) continue;
-    messages_.remove(key, stored->at);
+    messages_.remove(stored->at);
     ++work->deleted;
   }
 }
@@ -237,11 +240,7 @@ void SqliteEngine::run(CleanMessages* work) {
   }
   if (!work->all) return;
   const std::vector<Stored> part = messages_.oldest(work->before, 0, kPart);
-  for (const Stored& stored : part) {
-    pb::CloudEvent message;
-    (void)message.ParseFromArray(stored.data.data(), static_cast<int>(stored.data.size()));
-    messages_.remove(keys_(message.id()), stored.at);
-  }
+  for (const Stored& stored : part) messages_.remove(stored.at);
   work->removed = part.size();
   work->more = part.size() == kPart;
 }
@@ -258,7 +257,7 @@ void SqliteEngine::run(LoadSnapshot* work) {
   work->outcome = Status();
   for (const v1::SnapshotItem& item : work->items) {
     if (item.has_begin() && !stored_loading_ &&
-        !(messages_.buckets()->empty() && mailboxes_.empty() && records_.empty())) {
+        !(messages_.empty() && mailboxes_.empty() && records_.empty())) {
       work->outcome = Status(IMCTL_FAILED_PRECONDITION,
                              "the storage is not empty: load into a new one, with another db_name "
                              "or uri");
@@ -308,17 +307,18 @@ std::unique_ptr<SqliteEngine::Reader> SqliteEngine::take() {
 
 void SqliteEngine::give_back(std::unique_ptr<Reader> reader) {
   reader->connection.trim();
+  reader->messages.trim();
   std::lock_guard lock(mutex_);
   idle_.push_back(std::move(reader));
 }
 
 template <class T>
-Result<T> SqliteEngine::read(const std::function<T(Connection&)>& read) {
+Result<T> SqliteEngine::read(const std::function<T(Reader&)>& read) {
   std::unique_ptr<Reader> reader;
   try {
     reader = take();
     Query(reader->connection, "BEGIN").run();
-    T found = read(reader->connection);
+    T found = read(*reader);
     Query(reader->connection, "COMMIT").run();
     give_back(std::move(reader));
     return found;
@@ -341,29 +341,38 @@ Status SqliteEngine::get_messages(std::span<const std::string_view> ids, const F
   for (std::string_view id : ids) keys.push_back(keys_(id));
   // Where each may be, newest first; bucket by bucket, so that a filter is in the processor's cache
   // for all keys.
-  std::vector<std::pair<size_t, int64_t>> maybe;
+  struct Place {
+    size_t index;
+    int64_t bucket;
+    int64_t row;  // 0: as the bucket's index says
+  };
+  std::vector<Place> maybe;
   for (auto bucket = buckets->rbegin(); bucket != buckets->rend(); ++bucket) {
     if (bucket->newest <= since) break;
     for (size_t i = 0; i < keys.size(); ++i) {
-      if (bucket->filter == nullptr || bucket->filter->may_have(keys[i])) {
-        maybe.emplace_back(i, bucket->number);
+      if (bucket->young != nullptr) {
+        const uint32_t row = bucket->young->find(keys[i]);
+        if (row != 0) maybe.push_back({i, bucket->number, row});
+      } else if (bucket->filter == nullptr || bucket->filter->may_have(keys[i])) {
+        maybe.push_back({i, bucket->number, 0});
       }
     }
   }
   std::stable_sort(maybe.begin(), maybe.end(),
-                   [](const auto& a, const auto& b) { return a.first < b.first; });
-  auto look = [&](Connection& connection) {
+                   [](const Place& a, const Place& b) { return a.index < b.index; });
+  auto look = [&](Reader& reader) {
     size_t done = std::numeric_limits<size_t>::max();
-    for (const auto& [index, bucket] : maybe) {
-      if (index == done) continue;
+    for (const Place& place : maybe) {
+      if (place.index == done) continue;
       try {
-        Query query(connection, "SELECT d FROM " + body_table(options_.table, bucket) +
-                                    " WHERE row=(SELECT row FROM " +
-                                    key_table(options_.table, bucket) + " WHERE k=?) AND ts>?");
-        query << keys[index].view() << since;
-        if (!query.step()) continue;
-        done = index;
-        if (!found(query.blob(0))) break;
+        const int64_t row =
+            place.row != 0 ? place.row : reader.messages.row_of(place.bucket, keys[place.index]);
+        if (row == 0) continue;
+        Query query(reader.messages.row(place.bucket));
+        query << row;
+        if (!query.step() || query.number(BucketReader::kTs) <= since) continue;
+        done = place.index;
+        if (!found(query.blob(BucketReader::kData))) break;
       } catch (const SQLite::Exception& error) {
         // Dropped since the list was taken: it was too old.
         if (!no_such_table(error)) throw;
@@ -376,42 +385,42 @@ Status SqliteEngine::get_messages(std::span<const std::string_view> ids, const F
 
 Result<MailboxPage> SqliteEngine::read_mailbox(std::string_view mailbox, uint64_t after,
                                                size_t limit, size_t max_bytes) {
-  return read<MailboxPage>([&](Connection& connection) {
-    return read_page(connection, mailbox, after, limit, max_bytes);
+  return read<MailboxPage>([&](Reader& reader) {
+    return read_page(reader.connection, mailbox, after, limit, max_bytes);
   });
 }
 
 Result<Cursors> SqliteEngine::cursors(std::string_view mailbox) {
-  return read<Cursors>([&](Connection& connection) { return read_cursors(connection, mailbox); });
+  return read<Cursors>([&](Reader& reader) { return read_cursors(reader.connection, mailbox); });
 }
 
 Result<std::vector<MailboxState>> SqliteEngine::list_mailboxes(std::string_view prefix,
                                                                std::string_view after,
                                                                size_t limit) {
   return read<std::vector<MailboxState>>(
-      [&](Connection& connection) { return read_mailboxes(connection, prefix, after, limit); });
+      [&](Reader& reader) { return read_mailboxes(reader.connection, prefix, after, limit); });
 }
 
 Result<std::optional<RecordRow>> SqliteEngine::get_record(std::string_view collection,
                                                           std::string_view key) {
   return read<std::optional<RecordRow>>(
-      [&](Connection& connection) { return read_record(connection, collection, key); });
+      [&](Reader& reader) { return read_record(reader.connection, collection, key); });
 }
 
 Result<RecordPage> SqliteEngine::list_records(const RecordQuery& query) {
-  return read<RecordPage>([&](Connection& connection) { return read_records(connection, query); });
+  return read<RecordPage>([&](Reader& reader) { return read_records(reader.connection, query); });
 }
 
 Result<ChangePage> SqliteEngine::changes(std::string_view collection, uint64_t after, size_t limit,
                                          size_t max_bytes) {
-  return read<ChangePage>([&](Connection& connection) {
-    return read_changes(connection, collection, after, limit, max_bytes);
+  return read<ChangePage>([&](Reader& reader) {
+    return read_changes(reader.connection, collection, after, limit, max_bytes);
   });
 }
 
 Result<std::vector<CollectionState>> SqliteEngine::collections() {
   return read<std::vector<CollectionState>>(
-      [](Connection& connection) { return read_collections(connection); });
+      [](Reader& reader) { return read_collections(reader.connection); });
 }
 
 Result<std::unique_ptr<SnapshotReader>> SqliteEngine::dump() {

@@ -65,7 +65,7 @@ class SqliteEngine final : public Engine {
   void give_back(std::unique_ptr<Reader> reader);
   // Calls `read` in a read transaction.
   template <class T>
-  Result<T> read(const std::function<T(Connection&)>& read);
+  Result<T> read(const std::function<T(Reader&)>& read);
 
   const Options options_;
   const Retention retention_;

@@ -1,0 +1,82 @@
+#include "bucket.h"
+
+#include <cstring>
+
+namespace imctl::storage {
+namespace {
+
+// A few kilobytes each.
+constexpr size_t kMostStatements = 1000;
+
+constexpr size_t kKeySize = sizeof(Key::bytes);
+constexpr size_t kEntrySize = kKeySize + sizeof(uint32_t);
+
+}  // namespace
+
+std::string body_table(const std::string& log, int64_t bucket) {
+  return "\"" + log + "_" + std::to_string(bucket) + "\"";
+}
+
+std::vector<std::string> index_chunks(std::span<const KeyRow> entries) {
+  std::vector<std::string> chunks(kChunks);
+  for (const KeyRow& entry : entries) {
+    std::string& chunk = chunks[chunk_of(entry.key)];
+    chunk += entry.key.view();
+    for (unsigned shift = 0; shift < 32; shift += 8) {
+      chunk += static_cast<char>(entry.row >> shift & 0xffU);
+    }
+  }
+  return chunks;
+}
+
+uint32_t find_in_chunk(std::string_view chunk, const Key& key) {
+  size_t low = 0;
+  size_t high = chunk.size() / kEntrySize;
+  while (low < high) {
+    const size_t middle = (low + high) / 2;
+    const char* entry = chunk.data() + middle * kEntrySize;
+    const int order = std::memcmp(entry, key.bytes.data(), kKeySize);
+    if (order == 0) {
+      uint32_t row = 0;
+      for (size_t i = 0; i < sizeof(row); ++i) {
+        row |= uint32_t{static_cast<unsigned char>(entry[kKeySize + i])} << (8 * i);
+      }
+      return row;
+    }
+    (order < 0 ? low : high) = order < 0 ? middle + 1 : middle;
+  }
+  return 0;
+}
+
+int64_t BucketReader::row_of(int64_t bucket, const Key& key) {
+  Query query(row(bucket));
+  query << kIndexRow + static_cast<int64_t>(chunk_of(key));
+  return query.step() ? find_in_chunk(query.blob(kData), key) : 0;
+}
+
+std::shared_ptr<const Filter> BucketReader::filter(int64_t bucket) {
+  Query query(row(bucket));
+  query << kFilterRow;
+  if (!query.step() || !Filter::valid(query.blob(kData))) return nullptr;
+  return std::make_shared<const Filter>(query.blob(kData));
+}
+
+SQLite::Statement& BucketReader::row(int64_t bucket) {
+  std::unique_ptr<SQLite::Statement>& found = statements_[bucket];
+  if (found == nullptr) {
+    try {
+      found = std::make_unique<SQLite::Statement>(
+          connection_->db(), "SELECT ts,d,p FROM " + body_table(log_, bucket) + " WHERE row=?");
+    } catch (...) {
+      statements_.erase(bucket);
+      throw;
+    }
+  }
+  return *found;
+}
+
+void BucketReader::trim() {
+  if (statements_.size() > kMostStatements) statements_.clear();
+}
+
+}  // namespace imctl::storage
