@@ -36,6 +36,8 @@ Status serve(LocalCall& call) {
                                         "' for? Settings are given as --set section.key=value"};
   }
   (void)mallopt(M_MMAP_THRESHOLD, kLargeBlock);
+  (void)mallopt(M_TRIM_THRESHOLD, 2 * kLargeBlock);
+  (void)mallopt(M_TOP_PAD, kLargeBlock / 4);
   // Before any thread is made, so all of them leave the signals to this one.
   sigset_t ending = ending_signals();
   (void)::pthread_sigmask(SIG_BLOCK, &ending, nullptr);

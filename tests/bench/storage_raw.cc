@@ -84,8 +84,8 @@ RawStore::RawStore(const std::string& folder)
       insert_(nullptr, sqlite3_finalize),
       data_(random_bytes(kMessageBytes)) {
   for (const char* sql :
-       {"PRAGMA page_size=16384", "PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL",
-        "PRAGMA wal_autocheckpoint=4096", "PRAGMA cache_size=-65536",
+       {"PRAGMA page_size=8192", "PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL",
+        "PRAGMA wal_autocheckpoint=8192", "PRAGMA cache_size=-65536",
         "CREATE TABLE m(row INTEGER PRIMARY KEY, k BLOB NOT NULL, d BLOB NOT NULL)",
         "CREATE UNIQUE INDEX m_k ON m(k)"}) {
     writer_.exec(sql);

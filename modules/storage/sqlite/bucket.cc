@@ -1,5 +1,6 @@
 #include "bucket.h"
 
+#include <array>
 #include <cstring>
 
 namespace imctl::storage {
@@ -17,19 +18,20 @@ std::string body_table(const std::string& log, int64_t bucket) {
   return "\"" + log + "_" + std::to_string(bucket) + "\"";
 }
 
-std::vector<std::string> index_chunks(std::span<const KeyRow> entries) {
-  std::vector<std::string> chunks(kChunks);
+Index::Index(std::span<const KeyRow> entries) : Index() {
+  std::array<size_t, kChunks> count{};
+  for (const KeyRow& entry : entries) ++count[chunk_of(entry.key)];
+  for (size_t i = 0; i < kChunks; ++i) chunks_[i].reserve(count[i] * kEntrySize);
   for (const KeyRow& entry : entries) {
-    std::string& chunk = chunks[chunk_of(entry.key)];
+    std::string& chunk = chunks_[chunk_of(entry.key)];
     chunk += entry.key.view();
     for (unsigned shift = 0; shift < 32; shift += 8) {
       chunk += static_cast<char>(entry.row >> shift & 0xffU);
     }
   }
-  return chunks;
 }
 
-uint32_t find_in_chunk(std::string_view chunk, const Key& key) {
+uint32_t Index::find_in(std::string_view chunk, const Key& key) {
   size_t low = 0;
   size_t high = chunk.size() / kEntrySize;
   while (low < high) {
@@ -48,10 +50,21 @@ uint32_t find_in_chunk(std::string_view chunk, const Key& key) {
   return 0;
 }
 
-int64_t BucketReader::row_of(int64_t bucket, const Key& key) {
-  Query query(row(bucket));
-  query << kIndexRow + static_cast<int64_t>(chunk_of(key));
-  return query.step() ? find_in_chunk(query.blob(kData), key) : 0;
+int64_t BucketReader::row_of(const Bucket& bucket, const Key& key) {
+  if (bucket.index != nullptr) return bucket.index->find(key);
+  Query query(row(bucket.number));
+  query << kIndexRow + static_cast<int64_t>(Index::chunk_of(key));
+  return query.step() ? Index::find_in(query.blob(kData), key) : 0;
+}
+
+std::shared_ptr<const Index> BucketReader::index(int64_t bucket) {
+  auto index = std::make_shared<Index>();
+  for (size_t i = 0; i < Index::kChunks; ++i) {
+    Query query(row(bucket));
+    query << kIndexRow + static_cast<int64_t>(i);
+    if (query.step()) index->chunk(i) = query.text(kData);
+  }
+  return index;
 }
 
 std::shared_ptr<const Filter> BucketReader::filter(int64_t bucket) {

@@ -32,12 +32,6 @@ struct Location {
   }
 };
 
-// Rows of a full bucket that are no messages: its index, and after it its filter.
-constexpr size_t kChunks = 256;
-constexpr int64_t kIndexRow = int64_t{1} << 17;
-constexpr int64_t kFilterRow = kIndexRow + static_cast<int64_t>(kChunks);
-static_assert(kIndexRow > static_cast<int64_t>(Filter::kKeys));
-
 // The keys of a bucket that is written, as far as they are committed. A row is never given twice,
 // so what is found before a read transaction begins is right in it.
 class Young {
@@ -61,14 +55,41 @@ class Young {
   KeyTable table_;  // guarded by mutex_
 };
 
+// The index of a full bucket: its keys with their rows, in chunks by their first byte.
+class Index {
+ public:
+  static constexpr size_t kChunks = 256;
+  // What that of a bucket with Filter::kKeys keys takes.
+  static constexpr size_t kBytes = Filter::kKeys * 20 + kChunks * sizeof(std::string);
+
+  Index() : chunks_(kChunks) {}
+  // Of entries that are sorted by key, with no key twice.
+  explicit Index(std::span<const KeyRow> entries);
+
+  // 0: it is not there.
+  uint32_t find(const Key& key) const { return find_in(chunks_[chunk_of(key)], key); }
+
+  // As they are stored; one may be empty.
+  std::string& chunk(size_t number) { return chunks_[number]; }
+  static size_t chunk_of(const Key& key) { return static_cast<unsigned char>(key.bytes[0]); }
+  static uint32_t find_in(std::string_view chunk, const Key& key);
+
+ private:
+  std::vector<std::string> chunks_;
+};
+
 struct Bucket {
   int64_t number = 0;  // never given twice while there are readers
   int64_t first = 0;   // Unix time of the oldest message, in ms
   int64_t newest = 0;  // and of the newest; INT64_MAX for readers while it is written
   // Of the one that is written; it has no index and no filter yet.
   std::shared_ptr<Young> young;
-  // Of one that is full. None: there was no memory for it, so the index has to be asked.
+  // Of one that is full, as far as there is memory for them. No filter: the index has to be asked;
+  // no index: the table has to be read.
   std::shared_ptr<const Filter> filter;
+  std::shared_ptr<const Index> index;
+
+  bool may_have(const Key& key) const { return filter == nullptr || filter->may_have(key); }
 };
 
 // All buckets, oldest first. Readers take it before they begin their transaction: what was
@@ -78,11 +99,10 @@ using Buckets = std::vector<Bucket>;
 // The table of a bucket, as it stands in SQL.
 std::string body_table(const std::string& log, int64_t bucket);
 
-// The index of a full bucket: its keys by their first byte, each with its row.
-inline size_t chunk_of(const Key& key) { return static_cast<unsigned char>(key.bytes[0]); }
-// Each chunk's row; `entries` are sorted by key, with no key twice. Empty: none has that byte.
-std::vector<std::string> index_chunks(std::span<const KeyRow> entries);
-uint32_t find_in_chunk(std::string_view chunk, const Key& key);
+// Rows of a full bucket that are no messages: the chunks of its index, and its filter.
+constexpr int64_t kIndexRow = int64_t{1} << 17;
+constexpr int64_t kFilterRow = kIndexRow + static_cast<int64_t>(Index::kChunks);
+static_assert(kIndexRow > static_cast<int64_t>(Filter::kKeys));
 
 // Looks into buckets by a connection; not for use from several threads. Throws SQLite::Exception.
 class BucketReader {
@@ -90,10 +110,11 @@ class BucketReader {
   BucketReader(Connection* connection, std::string log)
       : connection_(connection), log_(std::move(log)) {}
 
-  // By the index of a full bucket; 0: it is not there.
-  int64_t row_of(int64_t bucket, const Key& key);
-  // Of a full bucket. None if it is not one that this code knows: nothing is lost but time.
+  // Of a full bucket; 0: it is not there.
+  int64_t row_of(const Bucket& bucket, const Key& key);
+  // None if what is stored is not one that this code knows: nothing is lost but time.
   std::shared_ptr<const Filter> filter(int64_t bucket);
+  std::shared_ptr<const Index> index(int64_t bucket);
   // For a Query with a row as its parameter: columns kTs, kData, kExtra.
   SQLite::Statement& row(int64_t bucket);
   enum Column { kTs, kData, kExtra };

@@ -56,7 +56,7 @@ Result<Options> read_config(const sqlite::v1::Config& config, std::string_view d
   if (Status status = check_table(config.table()); !status.ok()) return status;
   options.table = config.table();
   options.cache = config.cache();
-  options.filter_memory = config.filter_memory();
+  options.index_memory = config.index_memory();
   return options;
 }
 

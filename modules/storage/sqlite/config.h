@@ -15,7 +15,7 @@ struct Options {
   std::string path;   // of the database file, absolute
   std::string table;  // an identifier: the tables of messages begin with it
   size_t cache = 0;
-  size_t filter_memory = 0;
+  size_t index_memory = 0;
 };
 
 // What each field may be the host has checked already (the options in config.proto); here is what

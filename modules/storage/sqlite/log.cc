@@ -18,8 +18,8 @@ void Log::reload() {
   pending_rows_.clear();
   insert_ = nullptr;
   published_ = nullptr;
-  std::unordered_map<int64_t, std::shared_ptr<const Filter>> known;
-  for (Bucket& bucket : all_) known[bucket.number] = std::move(bucket.filter);
+  std::unordered_map<int64_t, Bucket> known;
+  for (Bucket& bucket : all_) known[bucket.number] = std::move(bucket);
   all_.clear();
   connection_->db().exec("CREATE TABLE IF NOT EXISTS " + young_table_ +
                          "(row INTEGER PRIMARY KEY, keys BLOB NOT NULL)");
@@ -27,17 +27,17 @@ void Log::reload() {
               "SELECT bucket,first,newest,last FROM buckets WHERE log=? ORDER BY bucket");
   query << options_.name;
   while (query.step()) {
-    Bucket bucket{query.number(0), query.number(1), query.number(2), nullptr, nullptr};
-    if (query.number(3) != 0) {
-      const std::shared_ptr<const Filter>& have = known[bucket.number];
-      bucket.filter = have != nullptr ? have : reader_.filter(bucket.number);
+    Bucket bucket{query.number(0), query.number(1), query.number(2), nullptr, nullptr, nullptr};
+    if (auto have = known.find(bucket.number); have != known.end() && query.number(3) != 0) {
+      bucket.filter = std::move(have->second.filter);
+      bucket.index = std::move(have->second.index);
     }
     last_number_ = std::max(last_number_, bucket.number);
     all_.push_back(std::move(bucket));
   }
   next_row_ = 1;
   if (!all_.empty()) read_young();
-  bound_filters();
+  remember();
 }
 
 // The keys of the bucket that is written.
@@ -80,17 +80,32 @@ std::shared_ptr<const Buckets> Log::published() {
   return published_;
 }
 
-// The newest are asked most: those before go without.
-void Log::bound_filters() {
-  size_t left = options_.filter_memory / Filter::size();
-  for (auto bucket = all_.rbegin(); bucket != all_.rend(); ++bucket) {
-    if (bucket->filter == nullptr) continue;
-    if (left == 0) {
-      bucket->filter = nullptr;
-    } else {
-      --left;
+// Has of the full buckets in memory what index_memory allows: filters first, since they spare most,
+// and of the newest buckets, which are asked most.
+void Log::remember() {
+  size_t left = options_.index_memory;
+  auto each = [&](size_t size, const auto& have) {
+    for (auto bucket = all_.rbegin(); bucket != all_.rend(); ++bucket) {
+      if (bucket->young != nullptr) continue;
+      have(*bucket, left >= size);
+      if (left >= size) left -= size;
     }
-  }
+  };
+  each(Filter::size(), [this](Bucket& bucket, bool fits) {
+    if (!fits) {
+      bucket.filter = nullptr;
+    } else if (bucket.filter == nullptr) {
+      bucket.filter = reader_.filter(bucket.number);
+    }
+  });
+  each(Index::kBytes, [this](Bucket& bucket, bool fits) {
+    if (!fits) {
+      bucket.index = nullptr;
+    } else if (bucket.index == nullptr) {
+      bucket.index = reader_.index(bucket.number);
+    }
+  });
+  published_ = nullptr;
 }
 
 void Log::start_bucket(int64_t ts) {
@@ -102,7 +117,7 @@ void Log::start_bucket(int64_t ts) {
               "INSERT INTO buckets(log,bucket,first,newest,last,removed) VALUES(?,?,?,?,0,0)");
   query << options_.name << number << ts << ts;
   query.run();
-  all_.push_back({number, ts, ts, std::make_shared<Young>(), nullptr});
+  all_.push_back({number, ts, ts, std::make_shared<Young>(), nullptr, nullptr});
   next_row_ = 1;
   insert_ = nullptr;
   published_ = nullptr;
@@ -123,14 +138,15 @@ void Log::seal() {
                 entries.end());
   auto filter = std::make_shared<Filter>();
   for (const KeyRow& entry : entries) filter->add(entry.key);
-  const std::vector<std::string> chunks = index_chunks(entries);
+  auto index = std::make_shared<Index>(entries);
   auto store = [&](int64_t row, std::string_view data) {
     Query query(insert_statement());
     query << row << 0 << data << std::string_view();
     query.run();
   };
-  for (size_t i = 0; i < chunks.size(); ++i) {
-    if (!chunks[i].empty()) store(kIndexRow + static_cast<int64_t>(i), chunks[i]);
+  for (size_t i = 0; i < Index::kChunks; ++i) {
+    const std::string& chunk = index->chunk(i);
+    if (!chunk.empty()) store(kIndexRow + static_cast<int64_t>(i), chunk);
   }
   store(kFilterRow, filter->bytes());
   connection_->db().exec("DELETE FROM " + young_table_);
@@ -141,15 +157,12 @@ void Log::seal() {
   pending_rows_.clear();
   last.young = nullptr;
   last.filter = std::move(filter);
-  published_ = nullptr;
-  bound_filters();
+  last.index = std::move(index);
+  remember();
 }
 
 int64_t Log::row_of(const Bucket& bucket, const Key& key) {
-  if (bucket.young == nullptr) {
-    if (bucket.filter != nullptr && !bucket.filter->may_have(key)) return 0;
-    return reader_.row_of(bucket.number, key);
-  }
+  if (bucket.young == nullptr) return bucket.may_have(key) ? reader_.row_of(bucket, key) : 0;
   if (const uint32_t row = pending_rows_.find(key); row != 0) return row;
   return bucket.young->find(key);
 }

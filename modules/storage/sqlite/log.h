@@ -54,7 +54,7 @@ class Log {
   struct Options {
     std::string name;                   // of the tables
     std::chrono::milliseconds span{0};  // of a bucket; 0: only its size counts
-    size_t filter_memory = 0;
+    size_t index_memory = 0;
   };
 
   Log(Connection* connection, Options options);
@@ -89,7 +89,7 @@ class Log {
   void read_young();
   void start_bucket(int64_t ts);
   void seal();
-  void bound_filters();
+  void remember();
   SQLite::Statement& insert_statement();
   int64_t row_of(const Bucket& bucket, const Key& key);
 

@@ -56,6 +56,9 @@ struct SqliteEngine::Reader {
 
 Result<std::unique_ptr<Engine>> SqliteEngine::open(const Options& options,
                                                    const Retention& retention) {
+  // Counting what it allocates takes a lock that all connections share. Too late, and no harm, if
+  // this process uses SQLite already.
+  (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
   Result<std::unique_ptr<FileLock>> lock = FileLock::take(options.path);
   if (!lock.ok()) return lock.status();
   Result<std::unique_ptr<Connection>> connection = open_database(options.path);
@@ -87,9 +90,9 @@ SqliteEngine::SqliteEngine(const Options& options, const Retention& retention,
       connection_(std::move(connection)),
       keys_(std::move(secret)),
       messages_(connection_.get(),
-                {options.table, span_of(retention.messages), options.filter_memory}),
+                {options.table, span_of(retention.messages), options.index_memory}),
       deliveries_(connection_.get(),
-                  {kDeliveries, span_of(retention.mailboxes), options.filter_memory}),
+                  {kDeliveries, span_of(retention.mailboxes), options.index_memory}),
       mailboxes_(connection_.get(), &deliveries_, &keys_),
       records_(connection_.get(), retention.changes) {}
 
@@ -342,8 +345,8 @@ Status SqliteEngine::get_messages(std::span<const std::string_view> ids, const F
   // Where each may be, newest first; bucket by bucket, so that a filter is in the processor's cache
   // for all keys.
   struct Place {
-    size_t index;
-    int64_t bucket;
+    size_t index;  // of the key
+    const Bucket* bucket;
     int64_t row;  // 0: as the bucket's index says
   };
   std::vector<Place> maybe;
@@ -352,9 +355,9 @@ Status SqliteEngine::get_messages(std::span<const std::string_view> ids, const F
     for (size_t i = 0; i < keys.size(); ++i) {
       if (bucket->young != nullptr) {
         const uint32_t row = bucket->young->find(keys[i]);
-        if (row != 0) maybe.push_back({i, bucket->number, row});
-      } else if (bucket->filter == nullptr || bucket->filter->may_have(keys[i])) {
-        maybe.push_back({i, bucket->number, 0});
+        if (row != 0) maybe.push_back({i, &*bucket, row});
+      } else if (bucket->may_have(keys[i])) {
+        maybe.push_back({i, &*bucket, 0});
       }
     }
   }
@@ -366,9 +369,9 @@ Status SqliteEngine::get_messages(std::span<const std::string_view> ids, const F
       if (place.index == done) continue;
       try {
         const int64_t row =
-            place.row != 0 ? place.row : reader.messages.row_of(place.bucket, keys[place.index]);
+            place.row != 0 ? place.row : reader.messages.row_of(*place.bucket, keys[place.index]);
         if (row == 0) continue;
-        Query query(reader.messages.row(place.bucket));
+        Query query(reader.messages.row(place.bucket->number));
         query << row;
         if (!query.step() || query.number(BucketReader::kTs) <= since) continue;
         done = place.index;

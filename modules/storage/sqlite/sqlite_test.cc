@@ -149,7 +149,7 @@ TEST(Messages, AreFoundInEveryBucketAlsoAfterAStart) {
 TEST(Messages, WithoutMemoryForFiltersAreFoundAllTheSame) {
   Folder folder;
   Options options = options_for(folder.file("m.db"));
-  options.filter_memory = 0;
+  options.index_memory = 0;
   Retention retention = long_time();
   retention.messages = milliseconds(16'000);  // a bucket each second
   auto engine = SqliteEngine::open(options, retention);
