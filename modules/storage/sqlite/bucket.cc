@@ -31,23 +31,22 @@ Index::Index(std::span<const KeyRow> entries) : Index() {
   }
 }
 
+// Keys are as good as random, so the second byte says about where in the chunk a key is; from there
+// it is a few steps, most of them in the same cache line.
 uint32_t Index::find_in(std::string_view chunk, const Key& key) {
-  size_t low = 0;
-  size_t high = chunk.size() / kEntrySize;
-  while (low < high) {
-    const size_t middle = (low + high) / 2;
-    const char* entry = chunk.data() + middle * kEntrySize;
-    const int order = std::memcmp(entry, key.bytes.data(), kKeySize);
-    if (order == 0) {
-      uint32_t row = 0;
-      for (size_t i = 0; i < sizeof(row); ++i) {
-        row |= uint32_t{static_cast<unsigned char>(entry[kKeySize + i])} << (8 * i);
-      }
-      return row;
-    }
-    (order < 0 ? low : high) = order < 0 ? middle + 1 : middle;
+  const size_t count = chunk.size() / kEntrySize;
+  auto order = [&](size_t at) {
+    return std::memcmp(chunk.data() + at * kEntrySize, key.bytes.data(), kKeySize);
+  };
+  size_t at = count * static_cast<unsigned char>(key.bytes[1]) >> 8U;
+  while (at < count && order(at) < 0) ++at;
+  while (at > 0 && order(at - 1) >= 0) --at;
+  if (at == count || order(at) != 0) return 0;
+  uint32_t row = 0;
+  for (size_t i = 0; i < sizeof(row); ++i) {
+    row |= uint32_t{static_cast<unsigned char>(chunk[at * kEntrySize + kKeySize + i])} << (8 * i);
   }
-  return 0;
+  return row;
 }
 
 int64_t BucketReader::row_of(const Bucket& bucket, const Key& key) {
