@@ -88,8 +88,6 @@ struct Bucket {
   // no index: the table has to be read.
   std::shared_ptr<const Filter> filter;
   std::shared_ptr<const Index> index;
-
-  bool may_have(const Key& key) const { return filter == nullptr || filter->may_have(key); }
 };
 
 // All buckets, oldest first. Readers take it before they begin their transaction: what was

@@ -8,7 +8,7 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
-#include <string>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -20,47 +20,76 @@ class Filter {
  public:
   static constexpr size_t kKeys = 65536;
 
-  Filter() : words_(kBlocks * kWords) {}
+  Filter() : blocks_(kBlocks) {}
   // Bytes of another size are of no filter of this kind.
   static bool valid(std::string_view bytes) { return bytes.size() == kBytes; }
   // Of valid bytes().
   explicit Filter(std::string_view bytes) : Filter() {
-    std::memcpy(words_.data(), bytes.data(), bytes.size());
+    std::memcpy(blocks_.data(), bytes.data(), bytes.size());
   }
 
   static constexpr size_t size() { return kBytes; }
-  std::string_view bytes() const { return {reinterpret_cast<const char*>(words_.data()), kBytes}; }
+  std::string_view bytes() const { return {reinterpret_cast<const char*>(blocks_.data()), kBytes}; }
 
-  void add(const Key& key) {
-    uint64_t* block = &words_[block_of(key)];
-    uint64_t bits = key.word(1);
-    for (size_t i = 0; i < kWords; ++i, bits >>= kShift) {
-      block[i] |= bit(bits);
+  // What is looked for, the same in all filters.
+  class Probe {
+   public:
+    explicit Probe(const Key& key) : block_((key.word(0) >> 32U) * kBlocks >> 32U) {
+      uint64_t bits = key.word(1);
+      for (uint64_t& word : words_) {
+        word = uint64_t{1} << (bits & 63U);
+        bits >>= 8U;
+      }
     }
+
+   private:
+    friend class Filter;
+    size_t block_;
+    std::array<uint64_t, 8> words_;
+  };
+
+  void add(const Probe& probe) {
+    Block& block = blocks_[probe.block_];
+    for (size_t i = 0; i < block.words.size(); ++i) block.words[i] |= probe.words_[i];
   }
 
-  // False: the key was never added.
-  bool may_have(const Key& key) const {
-    const uint64_t* block = &words_[block_of(key)];
-    uint64_t bits = key.word(1);
-    for (size_t i = 0; i < kWords; ++i, bits >>= kShift) {
-      if ((block[i] & bit(bits)) == 0) return false;
+  // False: the key was never added. Without branches: which of the words has the answer cannot be
+  // foretold.
+  bool may_have(const Probe& probe) const {
+    const Block& block = blocks_[probe.block_];
+    uint64_t missing = 0;
+    for (size_t i = 0; i < block.words.size(); ++i) missing |= probe.words_[i] & ~block.words[i];
+    return missing == 0;
+  }
+  void prefetch(const Probe& probe) const { __builtin_prefetch(&blocks_[probe.block_]); }
+
+ private:
+  struct alignas(64) Block {  // a cache line
+    std::array<uint64_t, 8> words{};
+  };
+  static constexpr size_t kBlocks = 2560;  // 20 bits a key
+  static constexpr size_t kBytes = kBlocks * sizeof(Block);
+
+  std::vector<Block> blocks_;
+};
+
+// Several keys, looked for in one filter after the other.
+class Probes {
+ public:
+  explicit Probes(std::span<const Key> keys) : probes_(keys.begin(), keys.end()) {}
+
+  // Calls `candidate(i)` for each key that the filter may have; without a filter, for all.
+  template <class Candidate>
+  void look(const Filter* filter, const Candidate& candidate) const {
+    constexpr size_t kAhead = 8;
+    for (size_t i = 0; i < probes_.size(); ++i) {
+      if (filter != nullptr && i + kAhead < probes_.size()) filter->prefetch(probes_[i + kAhead]);
+      if (filter == nullptr || filter->may_have(probes_[i])) candidate(i);
     }
-    return true;
   }
 
  private:
-  static constexpr size_t kWords = 8;      // 64 bytes: a cache line
-  static constexpr unsigned kShift = 8;    // bits of the key that choose one bit; 6 are used
-  static constexpr size_t kBlocks = 2560;  // 20 bits a key
-  static constexpr size_t kBytes = kBlocks * kWords * sizeof(uint64_t);
-
-  static size_t block_of(const Key& key) {
-    return static_cast<size_t>((key.word(0) >> 32U) * kBlocks >> 32U) * kWords;
-  }
-  static uint64_t bit(uint64_t bits) { return uint64_t{1} << (bits & 63U); }
-
-  std::vector<uint64_t> words_;
+  std::vector<Filter::Probe> probes_;
 };
 
 }  // namespace imctl::storage

@@ -137,7 +137,7 @@ void Log::seal() {
                             [](const KeyRow& a, const KeyRow& b) { return a.key == b.key; }),
                 entries.end());
   auto filter = std::make_shared<Filter>();
-  for (const KeyRow& entry : entries) filter->add(entry.key);
+  for (const KeyRow& entry : entries) filter->add(Filter::Probe(entry.key));
   auto index = std::make_shared<Index>(entries);
   auto store = [&](int64_t row, std::string_view data) {
     Query query(insert_statement());
@@ -161,12 +161,6 @@ void Log::seal() {
   remember();
 }
 
-int64_t Log::row_of(const Bucket& bucket, const Key& key) {
-  if (bucket.young == nullptr) return bucket.may_have(key) ? reader_.row_of(bucket, key) : 0;
-  if (const uint32_t row = pending_rows_.find(key); row != 0) return row;
-  return bucket.young->find(key);
-}
-
 std::optional<Stored> Log::at(const Location& location) {
   Query query(reader_.row(location.bucket));
   query << location.row;
@@ -177,16 +171,25 @@ std::optional<Stored> Log::at(const Location& location) {
 
 std::vector<std::optional<Stored>> Log::find(std::span<const Key> keys, int64_t since) {
   std::vector<std::optional<Stored>> found(keys.size());
+  auto look = [&](size_t i, const Bucket& bucket, int64_t row) {
+    if (row == 0) return;
+    found[i] = at({bucket.number, row});
+    if (found[i] && found[i]->ts <= since) found[i].reset();
+  };
+  const Probes probes(keys);
   // Bucket by bucket, so that its filter is in the processor's cache for all keys.
   for (auto bucket = all_.rbegin(); bucket != all_.rend(); ++bucket) {
     if (bucket->newest <= since) break;
-    for (size_t i = 0; i < keys.size(); ++i) {
-      if (found[i]) continue;
-      const int64_t row = row_of(*bucket, keys[i]);
-      if (row == 0) continue;
-      found[i] = at({bucket->number, row});
-      if (found[i] && found[i]->ts <= since) found[i].reset();
+    if (bucket->young != nullptr) {
+      for (size_t i = 0; i < keys.size(); ++i) {
+        const uint32_t pending = pending_rows_.find(keys[i]);
+        look(i, *bucket, pending != 0 ? pending : bucket->young->find(keys[i]));
+      }
+      continue;
     }
+    probes.look(bucket->filter.get(), [&](size_t i) {
+      if (!found[i]) look(i, *bucket, reader_.row_of(*bucket, keys[i]));
+    });
   }
   return found;
 }

@@ -91,7 +91,6 @@ class Log {
   void seal();
   void remember();
   SQLite::Statement& insert_statement();
-  int64_t row_of(const Bucket& bucket, const Key& key);
 
   Connection* const connection_;
   const Options options_;

@@ -350,16 +350,17 @@ Status SqliteEngine::get_messages(std::span<const std::string_view> ids, const F
     int64_t row;  // 0: as the bucket's index says
   };
   std::vector<Place> maybe;
+  const Probes probes(keys);
   for (auto bucket = buckets->rbegin(); bucket != buckets->rend(); ++bucket) {
     if (bucket->newest <= since) break;
-    for (size_t i = 0; i < keys.size(); ++i) {
-      if (bucket->young != nullptr) {
+    if (bucket->young != nullptr) {
+      for (size_t i = 0; i < keys.size(); ++i) {
         const uint32_t row = bucket->young->find(keys[i]);
         if (row != 0) maybe.push_back({i, &*bucket, row});
-      } else if (bucket->may_have(keys[i])) {
-        maybe.push_back({i, &*bucket, 0});
       }
+      continue;
     }
+    probes.look(bucket->filter.get(), [&](size_t i) { maybe.push_back({i, &*bucket, 0}); });
   }
   std::stable_sort(maybe.begin(), maybe.end(),
                    [](const Place& a, const Place& b) { return a.index < b.index; });
