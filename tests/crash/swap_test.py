@@ -131,8 +131,9 @@ def main():
         host.stop()
         with sqlite3.connect(database) as connection:
             tables = connection.execute(
-                "SELECT name FROM sqlite_master WHERE type='table' AND name GLOB 'messages_[0-9]*_keys'")
-            stored = sum(connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0]
+                "SELECT name FROM sqlite_master WHERE type='table' AND name GLOB 'messages_[0-9]*'")
+            # Rows from 2^17 on are the buckets' indexes.
+            stored = sum(connection.execute(f"SELECT count(*) FROM {name} WHERE row < 131072").fetchone()[0]
                          for (name,) in tables.fetchall())
         host.start()
     print("memory after each swap, MB:", *[m >> 20 for m in memory], flush=True)

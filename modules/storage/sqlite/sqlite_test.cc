@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "bucket.h"
 #include "config.h"
 #include "filter.h"
 #include "sqlite_engine.h"
@@ -103,6 +104,35 @@ TEST(Filter, KnowsItsKeysAndHardlyAnyOther) {
   EXPECT_LT(wrong, Filter::kKeys / 2000);
 }
 
+// ---- keys and their rows
+
+TEST(KeyTable, HasTheLastRowOfEachKey) {
+  KeyMaker keys(KeyMaker::new_secret());
+  KeyTable table;
+  EXPECT_EQ(table.find(keys("1")), 0U);
+  for (uint32_t row = 1; row <= 3000; ++row) table.put(keys(std::to_string(row % 1000)), row);
+  EXPECT_EQ(table.size(), 1000U);
+  EXPECT_EQ(table.entries().size(), 1000U);
+  for (uint32_t i = 1; i < 1000; ++i) EXPECT_EQ(table.find(keys(std::to_string(i))), 2000 + i);
+  EXPECT_EQ(table.find(keys("x")), 0U);
+  table.clear();
+  EXPECT_EQ(table.find(keys("1")), 0U);
+  EXPECT_EQ(table.size(), 0U);
+}
+
+TEST(Index, FindsEachKeyAndNoOther) {
+  KeyMaker keys(KeyMaker::new_secret());
+  for (const uint32_t count : {0U, 1U, 2U, 300U, 65536U}) {
+    std::vector<KeyRow> entries;
+    for (uint32_t row = 1; row <= count; ++row) entries.push_back({keys(std::to_string(row)), row});
+    std::sort(entries.begin(), entries.end(),
+              [](const KeyRow& a, const KeyRow& b) { return a.key.view() < b.key.view(); });
+    const Index index(entries);
+    for (const KeyRow& entry : entries) EXPECT_EQ(index.find(entry.key), entry.row);
+    for (uint32_t i = 0; i < 1000; ++i) EXPECT_EQ(index.find(keys("x" + std::to_string(i))), 0U);
+  }
+}
+
 // ---- messages
 
 TEST(Messages, PutUpToTheFirstConflict) {
@@ -144,6 +174,74 @@ TEST(Messages, AreFoundInEveryBucketAlsoAfterAStart) {
   commit(*engine, {&deletion});
   EXPECT_EQ(std::get<DeleteMessages>(deletion).deleted, 2U);
   EXPECT_EQ(get(*engine, {"0", "70000", "1"}), (Texts{"t1"}));
+}
+
+TEST(Messages, AreFoundWhateverIsInMemory) {
+  Folder folder;
+  constexpr int kMessages = 3 * static_cast<int>(Filter::kKeys);
+  Options options = options_for(folder.file("m.db"));
+  std::vector<std::pair<std::string, std::string>> part;
+  {
+    auto engine = open(options.path);
+    for (int i = 0; i < kMessages; ++i) {
+      part.emplace_back(std::to_string(i), "t" + std::to_string(i));
+      if (part.size() < 10'000 && i + 1 < kMessages) continue;
+      EXPECT_EQ(put(*engine, part), part.size());
+      part.clear();
+    }
+  }
+  // Nothing, a filter, all filters, and an index too.
+  for (const size_t memory :
+       {size_t{0}, Filter::size(), 2 * Filter::size(), 2 * Filter::size() + Index::kBytes}) {
+    options.index_memory = memory;
+    auto engine = SqliteEngine::open(options, long_time());
+    ASSERT_TRUE(engine.ok());
+    EXPECT_EQ(get(**engine, {"1", "x", "65537", "131073"}), (Texts{"t1", "t65537", "t131073"}));
+    EXPECT_EQ(put(**engine, {{"1", "t1"}, {"65537", "other"}}), 1U);
+  }
+}
+
+// A message that is put again after it was deleted is the one that is found, also when the bucket
+// of both is full or the engine was opened again; and no row is given twice.
+TEST(Messages, PutAgainInTheSameBucket) {
+  Folder folder;
+  auto engine = open(folder.file("m.db"));
+  auto remove = [&](const std::string& id) {
+    DeleteMessages work;
+    work.ids = {id};
+    Write deletion = work;
+    commit(*engine, {&deletion});
+    return std::get<DeleteMessages>(deletion).deleted;
+  };
+  EXPECT_EQ(put(*engine, {{"a", "1"}, {"b", "1"}}), 2U);
+  EXPECT_EQ(remove("a"), 1U);
+  EXPECT_EQ(remove("b"), 1U);
+  engine.reset();
+  engine = open(folder.file("m.db"));
+  EXPECT_EQ(get(*engine, {"a", "b"}), Texts{});
+  EXPECT_EQ(put(*engine, {{"c", "1"}}), 1U);
+  EXPECT_EQ(get(*engine, {"a", "b", "c"}), (Texts{"1"}));
+  EXPECT_EQ(put(*engine, {{"a", "2"}}), 1U);
+  std::vector<std::pair<std::string, std::string>> rest;
+  for (size_t i = 0; i < Filter::kKeys; ++i) rest.emplace_back("r" + std::to_string(i), "1");
+  EXPECT_EQ(put(*engine, rest), rest.size());
+  for (int start = 0; start < 2; ++start) {
+    EXPECT_EQ(get(*engine, {"a", "b", "c"}), (Texts{"2", "1"}));
+    engine.reset();
+    engine = open(folder.file("m.db"));
+  }
+  EXPECT_EQ(remove("a"), 1U);
+  EXPECT_EQ(remove("a"), 0U);
+  // What a clean counts is what was still there.
+  CleanMessages work;
+  work.before = unix_ms() + 1;
+  Write clean = work;
+  uint64_t removed = 0;
+  do {
+    commit(*engine, {&clean});
+    removed += std::get<CleanMessages>(clean).removed;
+  } while (std::get<CleanMessages>(clean).more);
+  EXPECT_EQ(removed, rest.size() + 1);
 }
 
 TEST(Messages, WithoutMemoryForFiltersAreFoundAllTheSame) {
