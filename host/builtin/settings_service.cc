@@ -78,7 +78,8 @@ Result<v1::ChangeSettingsResponse> SettingsService::set(const v1::SetSettingRequ
                   request.key() + ": which value? Give it after the key, or, if it is a secret, "
                                   "with --secret (asks), --secret=@FILE or --secret=-");
   }
-  if (!values.empty() && host_.settings_admin().is_secret(request.key())) {
+  std::optional<SettingValue> now = host_.settings_admin().find(request.key());
+  if (!values.empty() && now && now->secret) {
     return Status(IMCTL_INVALID_ARGUMENT,
                   request.key() + " is a secret, which others could see on the command line: give "
                                   "it with --secret (asks), --secret=@FILE or --secret=-");

@@ -160,6 +160,7 @@ Status SettingsSources::fill(const std::string& section, const SettingField& fie
   value.key = section + "." + field.key();
   value.secret = field.options().secret();
   value.live = field.options().live();
+  value.list = field.is_list();
   value.default_text = field.printable_default();
   std::optional<Given> given = pick(section, field);
   const std::string& standard = field.options().default_();

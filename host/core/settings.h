@@ -28,6 +28,7 @@ struct SettingValue {
   std::string source;  // "default", "imctl.conf:12", "env DB_URI", "--set"
   bool secret = false;
   bool live = false;           // it may be changed while its module runs
+  bool list = false;
   std::string default_text{};  // masked likewise
   // The value itself, however it was written: for comparing, never to be shown.
   std::string value{};
@@ -71,7 +72,7 @@ struct FreeSetting {
     return source + ": " + std::string(section) + "." + key;
   }
   SettingValue value(const std::string& section) const {
-    return {section + "." + key, text, source, false, false, {}, text};
+    return {section + "." + key, text, source, false, false, false, {}, text};
   }
 };
 

@@ -14,7 +14,7 @@ constexpr const char* kApplied = "applied";
 constexpr const char* kWaiting = "waiting";
 constexpr const char* kRestart = "restart";
 
-const SettingValue* find(const SectionValues& values, const std::string& key) {
+const SettingValue* find_in(const SectionValues& values, const std::string& key) {
   auto at = std::find_if(values.begin(), values.end(),
                          [&](const SettingValue& value) { return value.key == key; });
   return at == values.end() ? nullptr : &*at;
@@ -111,7 +111,7 @@ SettingsAdmin::Delta SettingsAdmin::compare(const Plan& plan) const {
     const SectionValues& before = values_of(now.values, section);
     const SectionValues& after = values_of(plan.values, section);
     if (!own && runs != (wanted != nullptr)) {
-      const SettingValue* said = find(runs ? before : after, section + ".enabled");
+      const SettingValue* said = find_in(runs ? before : after, section + ".enabled");
       std::string key = said == nullptr || said->source == "default" ? "host.modules" : said->key;
       delta.changes.push_back({section + ".enabled", runs ? "yes" : "no", runs ? "no" : "yes",
                                kWaiting, remedy(section, "enabled", runs, !runs),
@@ -122,7 +122,7 @@ SettingsAdmin::Delta SettingsAdmin::compare(const Plan& plan) const {
     size_t first = delta.changes.size();
     bool all_live = true;
     for (const SettingValue& value : after) {
-      const SettingValue* old = find(before, value.key);
+      const SettingValue* old = find_in(before, value.key);
       if (old != nullptr && old->value == value.value) continue;
       bool live = value.live && (runs || section == "host");
       all_live = all_live && live;
@@ -135,7 +135,7 @@ SettingsAdmin::Delta SettingsAdmin::compare(const Plan& plan) const {
            value.source});
     }
     for (const SettingValue& value : before) {  // free ones only can go
-      if (find(after, value.key) != nullptr) continue;
+      if (find_in(after, value.key) != nullptr) continue;
       all_live = false;
       delta.changes.push_back({value.key, value.text, "", kWaiting, kRestart, "removed"});
     }
@@ -237,7 +237,7 @@ Result<SettingsAdmin::Changes> SettingsAdmin::carry_out(const PendingChange& pen
     std::lock_guard lock(mutex_);
     SectionValues& own = own_["host"];
     for (SettingValue& value : own) {
-      const SettingValue* now = find(plan.values.at("host"), value.key);
+      const SettingValue* now = find_in(plan.values.at("host"), value.key);
       if (value.live && now != nullptr) value = *now;
     }
   }
@@ -252,7 +252,7 @@ Result<SettingsAdmin::Changes> SettingsAdmin::carry_out(const PendingChange& pen
     SettingChange change{key, "", "", "unchanged", "", ""};
     auto values = plan.values.find(section);
     if (values != plan.values.end()) {
-      if (const SettingValue* value = find(values->second, key)) {
+      if (const SettingValue* value = find_in(values->second, key)) {
         change.before = change.after = value->text;
         change.source = value->source;
       }
@@ -289,7 +289,7 @@ Status SettingsAdmin::check_known(const std::string& key) const {
                                  (near.empty() ? "; `imctl config list` shows what there is"
                                                : "; did you mean " + near + "?")};
   }
-  if (find(values->second, key) != nullptr) return {};
+  if (find_in(values->second, key) != nullptr) return {};
   bool may_be_free = values->first == "nodes" ||
                      (values->first == "bind" && key.find('.', dot + 1) != std::string::npos);
   if (may_be_free) return {};
@@ -337,11 +337,12 @@ Result<SettingRow> SettingsAdmin::get(const std::string& key) const {
                 key + " is not set, or its module does not run (`imctl module list`)");
 }
 
-bool SettingsAdmin::is_secret(const std::string& key) const {
+std::optional<SettingValue> SettingsAdmin::find(const std::string& key) const {
   InForce now = in_force();
   auto values = now.values.find(section_of(key));
-  const SettingValue* value = values == now.values.end() ? nullptr : find(values->second, key);
-  return value != nullptr && value->secret;
+  if (values == now.values.end()) return std::nullopt;
+  const SettingValue* value = find_in(values->second, key);
+  return value == nullptr ? std::nullopt : std::optional(*value);
 }
 
 Result<SettingsAdmin::Changes> SettingsAdmin::set(const std::string& key,
@@ -350,6 +351,11 @@ Result<SettingsAdmin::Changes> SettingsAdmin::set(const std::string& key,
   auto turn = host_->take_turn();
   Status status = check_known(key);
   if (!status.ok()) return status;
+  std::optional<SettingValue> now = find(key);
+  if (now && !now->list && values.size() != 1) {
+    return Status(IMCTL_INVALID_ARGUMENT,
+                  key + " takes one value; one with blanks in it goes in quotes");
+  }
   Result<PendingChange> pending = PendingChange::make(*host_, [&](SettingsEdit& edit) {
     return edit.set(section_of(key), name_in_section(key), host::join(values, ", "));
   });

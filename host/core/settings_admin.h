@@ -61,8 +61,8 @@ class SettingsAdmin {
   // NOT_FOUND, with what is near, if there is none.
   Result<SettingRow> get(const std::string& key) const;
 
-  // Of a module that runs; else it is not known and no.
-  bool is_secret(const std::string& key) const;
+  // As it is in force; nothing if there is none, or its module does not run.
+  std::optional<SettingValue> find(const std::string& key) const;
 
   // A change is checked, also by the modules themselves, before anything changes, and it is carried
   // out and kept as a whole or not at all. Gives all that then is not as it was in force before.

@@ -70,7 +70,8 @@ Status StorageModule::check_count(size_t count, const char* what) const {
 }
 
 size_t StorageModule::limit(uint32_t asked) const {
-  return asked == 0 ? settings_.max_batch : std::min<size_t>(asked, settings_.max_batch);
+  const size_t most = settings_.max_batch;
+  return asked == 0 ? most : std::min<size_t>(asked, most);
 }
 
 size_t StorageModule::page_bytes() const { return settings_.max_reply - kAnswerOverhead; }
