@@ -2,8 +2,10 @@
 #include <string>
 
 #include "builtin/builtin.h"
+#include "builtin/log_service.h"
 #include "builtin/module_messages.h"
 #include "builtin/reflection.h"
+#include "builtin/settings_service.h"
 #include "core/host.h"
 #include "grpc/health/v1/health.pb.h"
 #include "grpc/reflection/v1/reflection.pb.h"
@@ -165,6 +167,8 @@ class HostModule : public Module {
   }
 
   host::Host& host_;
+  SettingsService settings_{*this, host_};
+  LogService logs_{*this, host_};
 };
 
 }  // namespace

@@ -19,11 +19,12 @@ namespace {
 // keep blocks of up to 32 MiB, and what lies between them.
 constexpr int kLargeBlock = 1 << 20;
 
-sigset_t ending_signals() {
+sigset_t handled_signals() {
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGINT);
   sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGHUP);
   return set;
 }
 
@@ -39,8 +40,8 @@ Status serve(LocalCall& call) {
   (void)mallopt(M_TRIM_THRESHOLD, 2 * kLargeBlock);
   (void)mallopt(M_TOP_PAD, kLargeBlock / 4);
   // Before any thread is made, so all of them leave the signals to this one.
-  sigset_t ending = ending_signals();
-  (void)::pthread_sigmask(SIG_BLOCK, &ending, nullptr);
+  sigset_t handled = handled_signals();
+  (void)::pthread_sigmask(SIG_BLOCK, &handled, nullptr);
   (void)::signal(SIGPIPE, SIG_IGN);
 
   Result<std::unique_ptr<Host>> opened = Host::open(host_options(call.flags));
@@ -53,15 +54,17 @@ Status serve(LocalCall& call) {
   }
   host.log().info("serving on " + join((*front)->addresses(), ", "));
 
-  int signal = 0;
-  while (::sigwait(&ending, &signal) != 0) {
+  for (int signal = 0; signal != SIGINT && signal != SIGTERM;) {
+    if (::sigwait(&handled, &signal) != 0 || signal != SIGHUP) continue;
+    host.settings_admin().reload_at_signal();
   }
   host.log().info("stopping");
-  // The second time, the signal ends the program.
-  (void)::pthread_sigmask(SIG_UNBLOCK, &ending, nullptr);
+  // The second time, the signal ends the program; nobody reads the settings any more.
+  (void)::signal(SIGHUP, SIG_IGN);
+  (void)::pthread_sigmask(SIG_UNBLOCK, &handled, nullptr);
   auto until =
       std::chrono::system_clock::now() +
-      std::chrono::duration_cast<std::chrono::system_clock::duration>(host.config().stop_timeout);
+      std::chrono::duration_cast<std::chrono::system_clock::duration>(host.live().stop_timeout);
   (*front)->close(until);
   Status status = host.stop();
   (*front)->finish();

@@ -35,9 +35,10 @@ Status VerbCall::prepare(const std::vector<std::string>& tokens) {
   if (!status.ok()) return status;
   requests_->source = std::make_unique<RequestSource>(
       method_, requests_->arguments, std::move(*given), &requests_->factory, terminal_.in);
-  bool reads_only =
-      method_->options().idempotency_level() == google::protobuf::MethodOptions::NO_SIDE_EFFECTS;
-  if (requests_->source->says_nothing() && !reads_only) {
+  // What may be done twice means something by itself: `config reload`.
+  bool harmless = method_->options().idempotency_level() !=
+                  google::protobuf::MethodOptions::IDEMPOTENCY_UNKNOWN;
+  if (requests_->source->says_nothing() && !harmless) {
     bool places = verb_.positional_size() > 0;
     return {IMCTL_INVALID_ARGUMENT, std::string("there is nothing to do: ") +
                                         (places ? "name it" : "give the request with flags") +

@@ -62,6 +62,7 @@ Result<std::shared_ptr<const Description>> describe(SettingsSources& sources, Mo
     section->messages[0]->SerializeToCodedStream(&coded);
   }
   described->section = read_section_settings(*section->messages[1], file.manifest);
+  described->values = section->values;
   described->isolated = section_isolates(described->section, file.path);
   described->file = std::move(file);
   described->descriptors = std::move(*descriptors);

@@ -4,6 +4,7 @@
 #include <google/protobuf/util/json_util.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <utility>
@@ -12,6 +13,7 @@
 #include "core/module_loader.h"
 #include "link/isolated_code.h"
 #include "road/abi_code.h"
+#include "road/call.h"
 
 namespace imctl::host {
 namespace {
@@ -50,6 +52,7 @@ Host::Host(HostOptions options)
 
 Host::~Host() {
   if (!stopped_) (void)stop();
+  timer().stop();  // its tasks use what goes now
   if (!modules_.is_stuck()) return;
   // Code of a module still runs and would call what is taken away here. What matters is durable.
   log_.reset();
@@ -76,9 +79,12 @@ Status Host::start() {
       read_host_config(*sources, *builtin_->descriptors, options_.environment);
   if (!config.ok()) return config.status();
   config_ = std::move(*config);
-  bounds = {config_.max_depth, config_.max_in_flight};
-  log_ = std::make_unique<Log>(options_.quiet ? std::max(config_.log_level, IMCTL_LOG_WARN)
-                                              : config_.log_level);
+  log_ = std::make_unique<Log>(IMCTL_LOG_INFO);
+  log_->count_dropped(metrics().get(IMCTL_COUNTER, "imctl_log_dropped_lines_total", "",
+                                    "Lines that were not logged because there were too many"));
+  log_->levels().on_change([this] { log_levels_changed(); });
+  Status logs = apply(config_.live);
+  if (!logs.ok()) return logs;
 
   // Nothing of a module's code runs before all of this holds.
   Result<Plan> wanted = plan();
@@ -95,6 +101,7 @@ Status Host::start() {
   std::filesystem::remove_all(config_.data + "/host/loaded", ignored);
   auto started = modules_.apply(*wanted);
   if (!started.ok()) return started.status();
+  settings_admin_.started(*wanted);
   if (options_.remote_hosts != nullptr) {
     options_.remote_hosts->on_changed(
         [this](const std::string& address) { module_admin_.refresh_remote(address); });
@@ -103,13 +110,23 @@ Status Host::start() {
   return {};
 }
 
-Result<Plan> Host::plan(const std::string* file) const {
-  Result<SettingsSources> sources =
+Result<Plan> Host::plan(const std::string* file, const std::string& name) const {
+  // One that was made since the host started counts too.
+  std::string path = settings_ == nullptr ? options_.config_file : settings_->file();
+  std::string content;
+  if (file == nullptr && settings_ != nullptr) {
+    Result<std::string> read = settings_->read();
+    if (!read.ok()) return read.status();
+    content = std::move(*read);
+    file = &content;
+  }
+  Result<SettingsSources> loaded =
       file == nullptr
-          ? SettingsSources::load(options_.config_file, options_.set, options_.environment)
-          : SettingsSources::load_content(options_.config_file, *file, options_.set,
+          ? SettingsSources::load(path, options_.set, options_.environment)
+          : SettingsSources::load_content(name.empty() ? path : name, *file, options_.set,
                                           options_.environment);
-  if (!sources.ok()) return sources.status();
+  if (!loaded.ok()) return loaded.status();
+  auto sources = std::make_shared<SettingsSources>(std::move(*loaded));
   Result<HostConfig> config =
       read_host_config(*sources, *builtin_->descriptors, options_.environment);
   if (!config.ok()) return config.status();
@@ -121,7 +138,28 @@ Result<Plan> Host::plan(const std::string* file) const {
       return options_.remote_hosts->describe(address, services);
     };
   }
-  return make_plan(*sources, *config, builtin_, describe_remote);
+  Result<Plan> plan = make_plan(*sources, *config, builtin_, describe_remote);
+  if (plan.ok()) plan->sources = std::move(sources);
+  return plan;
+}
+
+LiveConfig Host::live() const {
+  std::lock_guard lock(live_mutex_);
+  return live_;
+}
+
+Status Host::apply(const LiveConfig& live) {
+  std::lock_guard lock(live_mutex_);
+  if (!(live.log == live_.log)) {
+    Status status = log_->configure(live.log);
+    if (!status.ok()) return status;
+  }
+  log_->levels().set_base(options_.quiet ? std::max(live.log_level, IMCTL_LOG_WARN)
+                                         : live.log_level);
+  bounds.max_depth = live.max_depth;
+  bounds.max_in_flight = live.max_in_flight;
+  live_ = live;
+  return {};
 }
 
 Result<std::unique_ptr<ModuleCode>> Host::make_code(
@@ -150,7 +188,7 @@ Status Host::stop() {
   stopped_ = true;
   if (options_.remote_hosts != nullptr) options_.remote_hosts->on_changed({});
   health_.set("", false);
-  Status status = modules_.stop(std::chrono::steady_clock::now() + config_.stop_timeout);
+  Status status = modules_.stop(std::chrono::steady_clock::now() + live().stop_timeout);
   if (!modules_.is_stuck()) data_lock_.release();
   return status;
 }
@@ -162,12 +200,37 @@ std::shared_ptr<Instance> Host::find_module(std::string_view name) const {
   return nullptr;
 }
 
-void Host::write_log(imctl_log_level level, std::string_view module, std::string_view call_id,
+void Host::write_log(imctl_log_level level, std::string_view module, const Call* call,
                      std::string_view text) {
-  log_->write(level, module, call_id, text);
+  if (call == nullptr) {
+    log_->write(level, module, {}, {}, text);
+  } else {
+    log_->write(level, module, call->params().call_id, call->params().principal, text);
+  }
 }
 
-bool Host::log_enabled(imctl_log_level level) const { return log_->enabled(level); }
+const std::atomic<int32_t>& Host::log_level(std::string_view module) {
+  return log_->levels().cell(module);
+}
+
+void Host::set_log_level(const std::string& module, imctl_log_level level,
+                         std::optional<std::chrono::nanoseconds> time) {
+  std::optional<LogLevels::Clock::time_point> until;
+  if (time) {
+    until = LogLevels::Clock::now() + std::chrono::duration_cast<LogLevels::Clock::duration>(*time);
+  }
+  uint64_t number = log_->levels().set(module, level, until);
+  if (!time) return;
+  timer().at(monotonic_now() + time->count(),
+             [this, module, number] { log_->levels().fall_back(module, number); });
+}
+
+void Host::log_levels_changed() {
+  set_logs_calls(log_->levels().enabled(IMCTL_LOG_DEBUG, "host"));
+  for (const std::shared_ptr<Instance>& module : modules_.view()->modules) {
+    module->log_level_changed();
+  }
+}
 
 void Host::health_changed(Instance& instance) {
   modules_.health_changed();

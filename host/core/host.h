@@ -2,9 +2,12 @@
 #ifndef IMCTL_HOST_CORE_HOST_H
 #define IMCTL_HOST_CORE_HOST_H
 
+#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,6 +21,7 @@
 #include "core/plan.h"
 #include "core/remote_hosts.h"
 #include "core/settings.h"
+#include "core/settings_admin.h"
 #include "core/settings_history.h"
 #include "imctl/status.h"
 #include "road/instance.h"
@@ -52,23 +56,35 @@ class Host final : public Road {
 
   const HostOptions& options() const { return options_; }
   const HostConfig& config() const { return config_; }
+  // What of it may change while it runs. [any]
+  LiveConfig live() const;
+  // Has it be so; what is not so then is as it was.
+  Status apply(const LiveConfig& live);
   Log& log() { return *log_; }
   Health& health() { return health_; }
   Modules& modules() { return modules_; }
   const Modules& modules() const { return modules_; }
   ModuleAdmin& module_admin() { return module_admin_; }
+  SettingsAdmin& settings_admin() { return settings_admin_; }
   SettingsStore& settings() { return *settings_; }
+  // One change of the settings or the modules at a time: waits until no other is under way.
+  std::unique_lock<std::mutex> take_turn() { return std::unique_lock(turn_); }
   // The running module of that name, or nullptr. [any]
   std::shared_ptr<Instance> find_module(std::string_view name) const;
 
-  // What the settings ask for now. `file`: the content of the config file as it would be; nullptr:
-  // as it is on disk. Nothing is changed.
-  Result<Plan> plan(const std::string* file = nullptr) const;
+  // What the settings ask for now. `file`: the content of the config file as it would be, which
+  // errors call `name`, or as the file's own name if that is empty; nullptr: as it is on disk.
+  // Nothing is changed.
+  Result<Plan> plan(const std::string* file = nullptr, const std::string& name = {}) const;
+
+  // Which lines of a module are logged; `time`: for how long, then it falls back by itself.
+  void set_log_level(const std::string& module, imctl_log_level level,
+                     std::optional<std::chrono::nanoseconds> time);
 
   // ---- of Road
-  void write_log(imctl_log_level level, std::string_view module, std::string_view call_id,
+  void write_log(imctl_log_level level, std::string_view module, const Call* call,
                  std::string_view text) override;
-  bool log_enabled(imctl_log_level level) const override;
+  const std::atomic<int32_t>& log_level(std::string_view module) override;
   void health_changed(Instance& instance) override;
   Result<BufferRef> to_json(const Instance& instance, std::string_view type,
                             std::string_view message) override;
@@ -80,6 +96,7 @@ class Host final : public Road {
  private:
   explicit Host(HostOptions options);
   Status start();
+  void log_levels_changed();
   Result<std::unique_ptr<ModuleCode>> make_code(
       const std::shared_ptr<const Description>& description);
 
@@ -92,6 +109,10 @@ class Host final : public Road {
   std::unique_ptr<SettingsStore> settings_;
   Modules modules_;
   ModuleAdmin module_admin_{this};
+  SettingsAdmin settings_admin_{this};
+  std::mutex turn_;
+  mutable std::mutex live_mutex_;
+  LiveConfig live_;
   bool stopped_ = false;
 };
 

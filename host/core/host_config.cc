@@ -64,6 +64,7 @@ Result<HostConfig> read_bind(SettingsSources& sources, const Descriptors& builti
     return Status(IMCTL_INVALID_ARGUMENT,
                   section->origin("tls_cert") + ": bind.tls_cert and bind.tls_key go together");
   }
+  config->values["bind"] = section->values;
   Result<std::vector<FreeSetting>> nodes = sources.free_settings("nodes", FreeKeys::kAll);
   if (!nodes.ok()) return nodes.status();
   for (const FreeSetting& node : *nodes) {
@@ -77,6 +78,7 @@ Result<HostConfig> read_bind(SettingsSources& sources, const Descriptors& builti
                         "node's key's digest (printf %s KEY | sha256sum)");
     }
     config->nodes[node.key] = node.text.substr(7);
+    config->values["nodes"].push_back(node.value("nodes"));
   }
   return std::move(*config);
 }
@@ -119,15 +121,21 @@ Result<HostConfig> read_host_config(SettingsSources& sources, const Descriptors&
     return Status(IMCTL_INVALID_ARGUMENT, section->origin("log_level") + ": '" +
                                               fields.text("log_level") + "' is no level");
   }
-  config.log_level = *level;
+  config.live.log_level = *level;
   config.max_request = fields.u64("max_request");
-  config.max_in_flight =
+  config.live.max_in_flight =
       static_cast<int64_t>(std::min<uint64_t>(fields.u64("max_in_flight"), INT64_MAX));
-  config.stop_timeout = fields.duration("stop_timeout");
-  config.max_depth = fields.u32("max_depth");
-  config.swap_timeout = fields.duration("swap_timeout");
-  config.swap_watch = fields.duration("swap_watch");
-  config.swap_hold_bytes = fields.u64("swap_hold_bytes");
+  config.live.stop_timeout = fields.duration("stop_timeout");
+  config.live.max_depth = fields.u32("max_depth");
+  config.live.swap_timeout = fields.duration("swap_timeout");
+  config.live.swap_watch = fields.duration("swap_watch");
+  config.live.swap_hold_bytes = fields.u64("swap_hold_bytes");
+  LogOptions& log = config.live.log;
+  log.format = fields.text("log_format") == "json" ? LogFormat::kJson : LogFormat::kText;
+  log.file = fields.text("log_file");
+  log.file_size = fields.u64("log_file_size");
+  log.file_count = fields.u32("log_file_count");
+  log.memory = fields.u64("log_memory");
   Result<TrustPolicy> trust =
       TrustPolicy::make(fields.text("module_signatures") == "require", fields.list("module_keys"));
   if (!trust.ok()) {
@@ -135,6 +143,7 @@ Result<HostConfig> read_host_config(SettingsSources& sources, const Descriptors&
                   section->origin("module_keys") + ": " + trust.status().message());
   }
   config.trust = std::move(*trust);
+  config.values["host"] = section->values;
   return read_bind(sources, builtin, &config);
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/descriptors.h"
+#include "core/log.h"
 #include "core/module_trust.h"
 #include "core/remote_hosts.h"
 #include "core/settings.h"
@@ -17,7 +18,22 @@
 
 namespace imctl::host {
 
-// Section [host] as it is in force.
+// What of section [host] can be changed while the host runs.
+struct LiveConfig {
+  imctl_log_level log_level = IMCTL_LOG_INFO;
+  LogOptions log;
+  int64_t max_in_flight = 0;
+  std::chrono::nanoseconds stop_timeout{};
+  uint32_t max_depth = 0;
+  std::chrono::nanoseconds swap_timeout{};
+  std::chrono::nanoseconds swap_watch{};
+  size_t swap_hold_bytes = 0;
+};
+
+// The settings of a section, by key.
+using SectionValues = std::vector<SettingValue>;
+
+// Section [host] as the host started with it.
 struct HostConfig {
   std::vector<std::string> listen;  // HOST:PORT
   std::string socket;               // empty: none
@@ -27,17 +43,12 @@ struct HostConfig {
   std::vector<std::string> modules;
   std::string modules_origin;  // who says so: "imctl.conf:12: host.modules"
   std::vector<std::string> module_path;
-  imctl_log_level log_level = IMCTL_LOG_INFO;
   size_t max_request = 0;
-  int64_t max_in_flight = 0;
-  std::chrono::nanoseconds stop_timeout{};
-  uint32_t max_depth = 0;
-  std::chrono::nanoseconds swap_timeout{};
-  std::chrono::nanoseconds swap_watch{};
-  size_t swap_hold_bytes = 0;
+  LiveConfig live;
   TrustPolicy trust;                         // which module files are loaded
   RemoteSettings remote;                     // section [bind], but for the services
   std::map<std::string, std::string> nodes;  // section [nodes]: SHA-256 of each one's key, in hex
+  std::map<std::string, SectionValues> values;  // of sections host, bind and nodes
 };
 
 using Environment = std::map<std::string, std::string>;

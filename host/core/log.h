@@ -1,13 +1,18 @@
-// The host's log: lines to standard error by a thread of its own. Bounded: when the disk or the
-// terminal stalls, old lines are dropped rather than calls held up.
+// The host's log: lines to standard error, the journal or a file, by a thread of its own, and the
+// newest of them in memory. Bounded: when the disk or the terminal stalls, or lines come faster than
+// they can be written, old ones are dropped and counted rather than calls held up.
 #ifndef IMCTL_HOST_CORE_LOG_H
 #define IMCTL_HOST_CORE_LOG_H
 
+#include <cstdint>
 #include <memory>
-#include <optional>
+#include <string>
 #include <string_view>
 
+#include "core/log_levels.h"
+#include "core/log_ring.h"
 #include "imctl/module.h"
+#include "imctl/status.h"
 
 namespace spdlog {
 class logger;
@@ -18,8 +23,21 @@ class thread_pool;
 
 namespace imctl::host {
 
-// "trace" ... "error", or Go slog's numbers: -4 debug, 0 info, 4 warn, 8 error.
-std::optional<imctl_log_level> parse_log_level(std::string_view text);
+class LogSink;
+class Metric;
+
+enum class LogFormat { kText, kJson };
+
+// Where lines go and how they look.
+struct LogOptions {
+  LogFormat format = LogFormat::kText;
+  std::string file;            // empty: standard error, or the journal if that is what it is
+  size_t file_size = 0;        // when another is begun
+  size_t file_count = 0;       // of those that are kept beside it
+  size_t memory = 4u << 20;    // bytes of lines that can be read while the host runs
+
+  bool operator==(const LogOptions&) const = default;
+};
 
 class Log {
  public:
@@ -28,16 +46,27 @@ class Log {
   Log& operator=(const Log&) = delete;
   ~Log();  // writes out what waits
 
-  bool enabled(imctl_log_level level) const { return level >= level_; }
-  // `call_id` may be empty.
+  // What is not dropped yet is written as it was before. After an error all is as it was.
+  Status configure(const LogOptions& options);
+  // Who counts what is dropped; before the first line.
+  void count_dropped(Metric* counter);
+
+  LogLevels& levels() { return levels_; }
+  LogRing& ring() { return ring_; }
+
+  // Whatever the level of the module is. `call_id` and `principal` may be empty.
   void write(imctl_log_level level, std::string_view module, std::string_view call_id,
-             std::string_view text);
-  void info(std::string_view text) { write(IMCTL_LOG_INFO, "host", {}, text); }
-  void warn(std::string_view text) { write(IMCTL_LOG_WARN, "host", {}, text); }
-  void error(std::string_view text) { write(IMCTL_LOG_ERROR, "host", {}, text); }
+             std::string_view principal, std::string_view text);
+  void info(std::string_view text) { own(IMCTL_LOG_INFO, text); }
+  void warn(std::string_view text) { own(IMCTL_LOG_WARN, text); }
+  void error(std::string_view text) { own(IMCTL_LOG_ERROR, text); }
 
  private:
-  const imctl_log_level level_;
+  void own(imctl_log_level level, std::string_view text);
+
+  LogLevels levels_;
+  LogRing ring_;
+  std::shared_ptr<LogSink> sink_;
   // In this order: the writer's thread is joined before what it writes with goes.
   std::shared_ptr<spdlog::logger> logger_;
   std::shared_ptr<spdlog::details::thread_pool> writer_;

@@ -70,26 +70,19 @@ Status ModuleAdmin::check_known(const std::string& name) const {
   return {IMCTL_NOT_FOUND, "there is no module " + name + "; there are: " + join(known)};
 }
 
-Result<ModuleAdmin::Changes> ModuleAdmin::change(const Edit& edit,
+Result<ModuleAdmin::Changes> ModuleAdmin::change(const SettingsEditor& edit,
                                                  const std::set<std::string>& only,
                                                  const std::set<std::string>& again,
                                                  const Author& author, const std::string& why) {
-  SettingsStore& store = host_->settings();
-  Result<std::string> base = store.read();
-  if (!base.ok()) return base.status();
-  Result<SettingsEdit> edited = SettingsEdit::open(*base, store.file());
-  if (!edited.ok()) return edited.status();
-  Status status = edit(*edited);
-  if (!status.ok()) return status;
-  std::string content = edited->content();
-  Result<Plan> plan = host_->plan(&content);
-  if (!plan.ok()) return plan.status();
+  Result<PendingChange> pending = PendingChange::make(*host_, edit);
+  if (!pending.ok()) return pending.status();
+  const Plan& plan = pending->plan;
 
   std::set<std::string> before;
   for (const auto& instance : host_->modules().view()->modules) before.insert(instance->name());
   Changes changes;
   for (const std::string& name : only) {
-    std::shared_ptr<const Description> wanted = plan->find(name);
+    std::shared_ptr<const Description> wanted = plan.find(name);
     if (wanted == nullptr && before.count(name) != 0) {
       changes.push_back({name, "stopped", "", "", {}});
     } else if (wanted != nullptr && (before.count(name) == 0 || again.count(name) != 0)) {
@@ -102,21 +95,14 @@ Result<ModuleAdmin::Changes> ModuleAdmin::change(const Edit& edit,
   }
   if (author.dry_run) return changes;
 
-  Result<std::vector<SwapReport>> swaps = host_->modules().apply(*plan, only, again);
+  Result<std::vector<SwapReport>> swaps = host_->modules().apply(plan, only, again);
   if (!swaps.ok()) return swaps.status();
-  if (content != *base) {
-    Result<uint64_t> number =
-        store.commit(*base, content, author.who, why, std::chrono::system_clock::now());
-    // DATA_LOSS: it is in the file, but the disk does not promise to keep it.
-    if (!number.ok() && number.status().code() == IMCTL_DATA_LOSS) return number.status();
-    if (!number.ok()) {
-      std::string told = why + " was undone, since it could not be kept: ";
-      Result<Plan> back = host_->plan(&*base);
-      if (!back.ok() || !host_->modules().apply(*back, only, {}).ok()) {
-        told = why + " is done, but could not be kept, nor undone: ";
-      }
-      return Status(number.status().code(), told + number.status().message());
-    }
+  if (pending->content != pending->base) {
+    Status kept = pending->keep(*host_, author, why, [&] {
+      Result<Plan> back = host_->plan(&pending->base);
+      return back.ok() ? host_->modules().apply(*back, only, {}).status() : back.status();
+    });
+    if (!kept.ok()) return kept;
   }
   host_->log().info(why + " (" + author.who + ")");
   for (ModuleChange& one : changes) {
@@ -195,7 +181,7 @@ Result<std::set<std::string>> ModuleAdmin::with_dependents(const std::string& na
 
 Result<ModuleAdmin::Changes> ModuleAdmin::enable(const std::vector<std::string>& names,
                                                  const Author& author) {
-  std::lock_guard lock(mutex_);
+  auto turn = host_->take_turn();
   if (names.empty()) return Status(IMCTL_INVALID_ARGUMENT, "names: which modules?");
   for (const std::string& name : names) {
     Status status = check_known(name);
@@ -216,7 +202,7 @@ Result<ModuleAdmin::Changes> ModuleAdmin::enable(const std::vector<std::string>&
 
 Result<ModuleAdmin::Changes> ModuleAdmin::disable(const std::string& name, bool cascade,
                                                   const Author& author) {
-  std::lock_guard lock(mutex_);
+  auto turn = host_->take_turn();
   Status status = check_known(name);
   if (!status.ok()) return status;
   Result<std::set<std::string>> all = with_dependents(name, cascade);
@@ -233,7 +219,7 @@ Result<ModuleAdmin::Changes> ModuleAdmin::disable(const std::string& name, bool 
 }
 
 Result<ModuleAdmin::Changes> ModuleAdmin::reload(const std::string& name, const Author& author) {
-  std::lock_guard lock(mutex_);
+  auto turn = host_->take_turn();
   if (host_->find_module(name) == nullptr || name == "host") {
     Status known = check_known(name);
     if (!known.ok()) return known;
@@ -265,7 +251,7 @@ Result<std::string> ModuleAdmin::keep(const std::string& name, std::string_view 
 Result<ModuleAdmin::Changes> ModuleAdmin::upgrade(const std::string& name, std::string_view content,
                                                   std::string_view signature,
                                                   const Author& author) {
-  std::lock_guard lock(mutex_);
+  auto turn = host_->take_turn();
   if (content.empty()) return Status(IMCTL_INVALID_ARGUMENT, "content: which file?");
   if (host_->find_module(name) != nullptr) {
     Status status = check_known(name);
@@ -287,7 +273,7 @@ Result<ModuleAdmin::Changes> ModuleAdmin::upgrade(const std::string& name, std::
 }
 
 Result<ModuleAdmin::Changes> ModuleAdmin::rollback(const std::string& name, const Author& author) {
-  std::lock_guard lock(mutex_);
+  auto turn = host_->take_turn();
   Status status = check_known(name);
   if (!status.ok()) return status;
   SettingsStore& store = host_->settings();
@@ -314,7 +300,7 @@ Result<ModuleAdmin::Changes> ModuleAdmin::rollback(const std::string& name, cons
 }
 
 void ModuleAdmin::refresh_remote(const std::string& address) {
-  std::lock_guard lock(mutex_);
+  auto turn = host_->take_turn();
   Result<Plan> plan = host_->plan();
   Status status = plan.status();
   if (plan.ok()) status = host_->modules().apply(*plan, {address}).status();

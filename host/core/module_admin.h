@@ -3,28 +3,18 @@
 #ifndef IMCTL_HOST_CORE_MODULE_ADMIN_H
 #define IMCTL_HOST_CORE_MODULE_ADMIN_H
 
-#include <functional>
-#include <memory>
-#include <mutex>
 #include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "core/modules.h"
-#include "core/settings_edit.h"
-#include "core/settings_history.h"
+#include "core/pending_change.h"
 #include "imctl/status.h"
 
 namespace imctl::host {
 
 class Host;
-
-// On whose word something is changed.
-struct Author {
-  std::string who;
-  bool dry_run = false;  // check all, change nothing
-};
 
 struct ModuleChange {
   std::string module;
@@ -52,10 +42,8 @@ class ModuleAdmin {
   void refresh_remote(const std::string& address);
 
  private:
-  using Edit = std::function<Status(SettingsEdit&)>;
-
   // Edits the settings, makes those of `only` be what they then ask for, and keeps them.
-  Result<Changes> change(const Edit& edit, const std::set<std::string>& only,
+  Result<Changes> change(const SettingsEditor& edit, const std::set<std::string>& only,
                          const std::set<std::string>& again, const Author& author,
                          const std::string& why);
   Result<std::set<std::string>> with_required(const std::vector<std::string>& names) const;
@@ -66,7 +54,6 @@ class ModuleAdmin {
                            std::string_view signature) const;
 
   Host* const host_;
-  std::mutex mutex_;
 };
 
 }  // namespace imctl::host

@@ -52,7 +52,7 @@ Result<std::vector<SwapReport>> Modules::apply(const Plan& plan, const std::set<
     auto running = find_in(modules_, wanted->name());
     bool runs = running != modules_.end();
     if (!touched(wanted->name())) continue;
-    if (runs && again.count(wanted->name()) == 0 && (*running)->description().same_as(*wanted)) {
+    if (runs && again.count(wanted->name()) == 0 && (*running)->settings()->same_as(*wanted)) {
       continue;
     }
     Change::Step step{runs ? *running : nullptr, nullptr};
@@ -79,6 +79,24 @@ Result<std::vector<SwapReport>> Modules::apply(const Plan& plan, const std::set<
   return status;
 }
 
+ModuleSettings Modules::settings_of(const Description& description) const {
+  return {description.config, host_->config().data + "/" + description.name(),
+          host_->config().domain};
+}
+
+Status Modules::probe(const std::shared_ptr<const Description>& description) {
+  std::shared_ptr<Instance> instance;
+  Status status = create(description, &instance);
+  if (status.ok()) retire(instance);
+  return status;
+}
+
+Status Modules::apply_settings(Instance& instance, std::shared_ptr<const Description> description) {
+  Status status = instance.apply(settings_of(*description));
+  if (status.ok()) instance.set_settings(std::move(description));
+  return status;
+}
+
 Status Modules::create(const std::shared_ptr<const Description>& description,
                        std::shared_ptr<Instance>* made) {
   Result<InstanceSpec> spec = spec_of(description);
@@ -86,8 +104,7 @@ Status Modules::create(const std::shared_ptr<const Description>& description,
   Result<std::unique_ptr<ModuleCode>> code = make_code_(description);
   if (!code.ok()) return code.status();
   auto instance = std::make_shared<Instance>(host_, std::move(*spec), std::move(*code));
-  ModuleSettings settings{description->config, host_->config().data + "/" + instance->name(),
-                          host_->config().domain};
+  ModuleSettings settings = settings_of(*description);
   if (description->remote.empty()) {
     std::error_code error;
     std::filesystem::create_directories(settings.data_dir, error);
@@ -104,7 +121,7 @@ Status Modules::create(const std::shared_ptr<const Description>& description,
 }
 
 Status Modules::carry_out(Change& change) {
-  auto until = std::chrono::steady_clock::now() + host_->config().swap_timeout;
+  auto until = std::chrono::steady_clock::now() + host_->live().swap_timeout;
   Status status;
   for (size_t i = change.gone.size(); i-- > 0 && status.ok();) {
     status = stop(change.gone[i], until);
@@ -133,7 +150,7 @@ Status Modules::carry_out(Change& change) {
                    [&](const auto& a, const auto& b) { return place(a) < place(b); });
   if (status.ok()) {
     // Whoever was replaced may come back until the new copies have proved themselves.
-    auto watched = std::chrono::steady_clock::now() + host_->config().swap_watch;
+    auto watched = std::chrono::steady_clock::now() + host_->live().swap_watch;
     for (Change::Step& step : change.steps) {
       // Another host that is away would be away for the old one too.
       bool elsewhere = !step.fresh->description().remote.empty();
@@ -160,7 +177,7 @@ Status Modules::carry_out(Change& change) {
   for (size_t i = change.done; i-- > 0;) {
     Change::Step& step = change.steps[i];
     if (step.old == nullptr) {
-      note(stop(step.fresh, std::chrono::steady_clock::now() + host_->config().swap_timeout));
+      note(stop(step.fresh, std::chrono::steady_clock::now() + host_->live().swap_timeout));
     } else {
       SwapReport ignored;
       note(replace(step.fresh, step.old, &ignored));
@@ -198,7 +215,7 @@ Status Modules::stop(const std::shared_ptr<Instance>& old,
 Status Modules::replace(const std::shared_ptr<Instance>& old,
                         const std::shared_ptr<Instance>& fresh, SwapReport* report) {
   using Clock = std::chrono::steady_clock;
-  const HostConfig& config = host_->config();
+  const LiveConfig config = host_->live();
   auto began = Clock::now();
   auto until = began + std::chrono::duration_cast<Clock::duration>(config.swap_timeout);
   old->gate().hold(config.swap_hold_bytes);
@@ -254,7 +271,7 @@ Status Modules::replace_beside(const std::shared_ptr<Instance>& old,
   (void)fresh->gate().open();
   *find_in(modules_, old->name()) = fresh;
   publish();
-  status = old->stop(std::chrono::steady_clock::now() + host_->config().swap_timeout);
+  status = old->stop(std::chrono::steady_clock::now() + host_->live().swap_timeout);
   if (old->is_stuck()) stuck_ = true;
   if (!status.ok()) host_->log().error(status.message());
   return {};

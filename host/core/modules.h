@@ -62,6 +62,12 @@ class Modules {
   Result<std::vector<SwapReport>> apply(const Plan& plan, const std::set<std::string>& only = {},
                                         const std::set<std::string>& again = {});
 
+  // Would an instance of it accept its settings? One is made beside what runs, and goes again.
+  Status probe(const std::shared_ptr<const Description>& description);
+  // Gives a running module the settings of `description`, all else of which is as its own.
+  // UNIMPLEMENTED: it takes none while it runs.
+  Status apply_settings(Instance& instance, std::shared_ptr<const Description> description);
+
   // Stops all, what others need last. For good.
   Status stop(std::chrono::steady_clock::time_point until);
   // Code of a module still runs that could not be stopped.
@@ -73,6 +79,7 @@ class Modules {
  private:
   struct Change;
 
+  ModuleSettings settings_of(const Description& description) const;
   Status create(const std::shared_ptr<const Description>& description,
                 std::shared_ptr<Instance>* made);
   Status carry_out(Change& change);

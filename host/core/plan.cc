@@ -62,6 +62,7 @@ class Planner {
         return status;
       }
       bound_[service.key] = service.text;
+      plan_.values["bind"].push_back(service.value("bind"));
     }
     for (const auto& [address, services] : remote) {
       if (!describe_remote) {
@@ -84,6 +85,16 @@ class Planner {
         order_modules(std::move(described_), plan_.providers);
     if (!ordered.ok()) return ordered.status();
     plan_.modules = std::move(*ordered);
+    plan_.config = config_;
+    for (const auto& [section, values] : config_.values) {
+      SectionValues& all = plan_.values[section];
+      all.insert(all.begin(), values.begin(), values.end());
+    }
+    for (const auto& module : plan_.modules) {
+      if (module->remote.empty() && !module->is_builtin()) {
+        plan_.values[module->name()] = module->values;
+      }
+    }
     return std::move(plan_);
   }
 

@@ -29,6 +29,10 @@ struct Plan {
   // Every service and the one module that serves it.
   std::map<std::string, std::string> providers;
   std::vector<OffModule> off;
+  HostConfig config;
+  // Every section's settings, but for those of modules that are off.
+  std::map<std::string, SectionValues> values;
+  std::shared_ptr<const SettingsSources> sources;
 
   // nullptr if there is none.
   std::shared_ptr<const Description> find(const std::string& name) const;

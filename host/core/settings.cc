@@ -159,12 +159,15 @@ Status SettingsSources::fill(const std::string& section, const SettingField& fie
                              Message& message, SettingValue& value) {
   value.key = section + "." + field.key();
   value.secret = field.options().secret();
+  value.live = field.options().live();
+  value.list = field.is_list();
+  value.default_text = field.printable_default();
   std::optional<Given> given = pick(section, field);
   const std::string& standard = field.options().default_();
 
   if (!given) {
     value.source = "default";
-    value.text = field.printable_default();
+    value.text = value.default_text;
     if (field.options().required() && standard.empty()) {
       return {IMCTL_INVALID_ARGUMENT, value.key + " is required; " + where_to_set(section, field)};
     }
@@ -213,6 +216,7 @@ Result<Section> SettingsSources::section(const std::string& name,
       SettingValue value;
       if (status.ok()) status = fill(name, *field, *section.messages.back(), value);
       if (status.ok()) {
+        value.value = field->value_of(*section.messages.back());
         section.values.push_back(std::move(value));
       } else {
         problems.push_back(status.message());

@@ -27,6 +27,11 @@ struct SettingValue {
   std::string text;    // as written; "***" for a secret that is set; a URI's password is "***" too
   std::string source;  // "default", "imctl.conf:12", "env DB_URI", "--set"
   bool secret = false;
+  bool live = false;           // it may be changed while its module runs
+  bool list = false;
+  std::string default_text{};  // masked likewise
+  // The value itself, however it was written: for comparing, never to be shown.
+  std::string value{};
 };
 
 // The settings of one section. The descriptors' pool must outlive it.
@@ -65,6 +70,9 @@ struct FreeSetting {
   // How to begin an error about it: "imctl.conf:12: bind.awakari.messages.Service".
   std::string origin(std::string_view section) const {
     return source + ": " + std::string(section) + "." + key;
+  }
+  SettingValue value(const std::string& section) const {
+    return {section + "." + key, text, source, false, false, false, {}, text};
   }
 };
 

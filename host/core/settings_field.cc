@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cfloat>
 #include <limits>
+#include <memory>
 #include <optional>
 
 // g++ 12 sees uninitialised members in <regex> when it compiles for a sanitizer (GCC bug 105562).
@@ -65,6 +66,10 @@ Status bad(const std::string& why) { return {IMCTL_INVALID_ARGUMENT, why}; }
 SettingField::SettingField(const FieldDescriptor* field)
     : field_(field), options_(field->options().GetExtension(imctl::setting)) {}
 
+std::string SettingField::choice_name(const EnumValueDescriptor* value) {
+  return short_name(value);
+}
+
 Result<SettingField> SettingField::make(const FieldDescriptor* field) {
   bool message = field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE && !is_duration(field);
   if (message || field->type() == FieldDescriptor::TYPE_BYTES || field->real_containing_oneof()) {
@@ -80,6 +85,18 @@ bool SettingField::serves(std::string_view text) const {
   const auto& schemes = options_.schemes();
   return schemes.empty() ||
          std::find(schemes.begin(), schemes.end(), scheme_of(text)) != schemes.end();
+}
+
+std::string SettingField::value_of(const Message& message) const {
+  std::unique_ptr<Message> only(message.New());
+  only->CopyFrom(message);
+  const Reflection& reflection = *message.GetReflection();
+  std::vector<const FieldDescriptor*> fields;
+  reflection.ListFields(message, &fields);
+  for (const FieldDescriptor* field : fields) {
+    if (field != field_) reflection.ClearField(only.get(), field);
+  }
+  return only->SerializeAsString();
 }
 
 std::string SettingField::printable(std::string_view text) const {

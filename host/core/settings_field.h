@@ -19,6 +19,9 @@ class SettingField {
   // An error if a setting cannot be of the field's type.
   static Result<SettingField> make(const google::protobuf::FieldDescriptor* field);
 
+  // How a value of an enum is written: SYNC_MODE_FULL is "full".
+  static std::string choice_name(const google::protobuf::EnumValueDescriptor* value);
+
   const std::string& key() const { return field_->name(); }
   const imctl::Setting& options() const { return options_; }
   bool is_list() const { return field_->is_repeated(); }
@@ -32,6 +35,9 @@ class SettingField {
   Status set(google::protobuf::Message& message, const std::vector<std::string>& texts) const;
   // Sets what holds when nobody says anything. The error is the module's fault.
   Status set_default(google::protobuf::Message& message) const;
+
+  // The field's value as bytes: the same for the same value.
+  std::string value_of(const google::protobuf::Message& message) const;
 
   // For people: secrets masked.
   std::string printable(std::string_view text) const;

@@ -4,6 +4,7 @@
 #include <grpcpp/support/slice.h>
 
 #include <algorithm>
+#include <cctype>
 #include <memory>
 #include <vector>
 
@@ -24,7 +25,16 @@ std::string_view view(const grpc::string_ref& text) { return {text.data(), text.
 
 bool good_call_id(std::string_view id) {
   return !id.empty() && id.size() <= kCallIdLimit &&
-         std::all_of(id.begin(), id.end(), [](char c) { return c > ' ' && c < 127; });
+         std::all_of(id.begin(), id.end(), [](unsigned char c) {
+           return std::isalnum(c) != 0 || c == '.' || c == '_' || c == '-';
+         });
+}
+
+// A client did, not a host that forwards: that one knows it.
+bool gave_call_id(const Call& call) {
+  const CallParams& params = call.params();
+  return params.depth == 0 && std::any_of(params.metadata.begin(), params.metadata.end(),
+                                          [](const auto& one) { return one.first == kCallIdMetadata; });
 }
 
 }  // namespace
@@ -100,8 +110,9 @@ Result<CallParams> call_params(const Host& host, MethodSlot* target,
 
 void add_trailers(grpc::ServerContextBase& context, const Call& call, const Status& status) {
   for (const auto& [key, value] : call.trailers()) context.AddTrailingMetadata(key, value);
-  if (!status.ok())
+  if (!status.ok() || gave_call_id(call)) {
     context.AddTrailingMetadata(std::string(kCallIdMetadata), call.params().call_id);
+  }
 }
 
 void add_trailers(grpc::CallbackServerContext& context) {

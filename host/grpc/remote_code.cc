@@ -27,8 +27,8 @@ class RemoteCode final : public ModuleCode {
     instance_ = static_cast<HostHandle*>(host)->instance;
     if (!description_->problem.empty()) {
       instance_->set_health(false, description_->problem);
-      instance_->road()->write_log(IMCTL_LOG_WARN, instance_->name(), "",
-                                   "cannot be reached: " + description_->problem);
+      instance_->road()->log(IMCTL_LOG_WARN, instance_->name(), nullptr,
+                             "cannot be reached: " + description_->problem);
     }
     return {};
   }

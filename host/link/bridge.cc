@@ -160,7 +160,7 @@ class Bridge::Submitted final : public Linked, public Caller {
     call_ = CallRef(new Call(std::move(admitted.params), this));
     Status status = bridge_->add(id(), hold);
     if (!status.ok()) {
-      call_->refuse(status);
+      call_->refuse(*bridge_->road_, status);
       return;
     }
     bridge_->road_->dispatcher().start(*call_.get());

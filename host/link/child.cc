@@ -31,6 +31,7 @@ Child::Child(Hello hello, Instance* instance, std::function<void()> wake)
     : hello_(std::move(hello)),
       instance_(instance),
       wake_(std::move(wake)),
+      log_level_(hello_.log_level),
       looked_(Clock::now()) {}
 
 Result<std::unique_ptr<Child>> Child::start(const std::string& runner, Hello hello,
@@ -42,8 +43,8 @@ Result<std::unique_ptr<Child>> Child::start(const std::string& runner, Hello hel
   child->process_ = std::move(*process);
   auto lines = [self = child.get()](const char* which) {
     return [self, which](std::string_view text) {
-      self->instance_->road()->write_log(IMCTL_LOG_WARN, self->hello_.name, {},
-                                         which + std::string(text));
+      self->instance_->road()->log(IMCTL_LOG_WARN, self->hello_.name, nullptr,
+                                   which + std::string(text));
     };
   };
   child->out_ =
@@ -121,6 +122,12 @@ void Child::advance() {
   err_->advance();
   if (answerer_->events() != 0) answerer_->advance();
   check_signs_of_life(Clock::now());
+  if (int32_t level = instance_->log_level(); level != log_level_) {
+    log_level_ = level;
+    HeadWriter out;
+    out.i32(level);
+    bridge_->send(FrameType::kLogLevel, 0, out.bytes());
+  }
 }
 
 void Child::check_signs_of_life(Clock::time_point now) {
@@ -259,8 +266,9 @@ void Child::on_frame(FrameType type, uint64_t id, std::string_view head, BufferR
       if (!decode(head, &frame)) break;
       auto level = static_cast<imctl_log_level>(
           std::clamp<int32_t>(frame.level, IMCTL_LOG_TRACE, IMCTL_LOG_ERROR));
-      if (instance_->road()->log_enabled(level)) {
-        instance_->road()->write_log(level, instance_->name(), frame.call_id, frame.text);
+      if (instance_->log_enabled(level)) {
+        CallRef call = id == 0 ? CallRef() : bridge_->forwarded(id);
+        instance_->road()->write_log(level, instance_->name(), call.get(), frame.text);
       }
       return;
     }

@@ -98,6 +98,7 @@ class Child final : public Bridge::Owner {
   std::unique_ptr<ChildOutput> out_;
   std::unique_ptr<ChildOutput> err_;
 
+  int32_t log_level_;  // that it knows
   uint64_t asked_ = 0;
   std::string why_;  // it is being ended
   std::optional<Clock::time_point> kill_at_;

@@ -40,11 +40,7 @@ class IsolatedCode final : public ModuleCode {
   bool handlers_block() const override { return false; }
 
   Status prepare(const ModuleSettings& settings) override {
-    HeadWriter out;
-    out.str(settings.config);
-    out.str(settings.data_dir);
-    out.str(settings.domain);
-    return run(Step::kPrepare, out.take());
+    return run(Step::kPrepare, head_of(settings));
   }
   Status activate() override { return run(Step::kActivate); }
   Status quiesce() override { return run(Step::kQuiesce); }
@@ -60,6 +56,12 @@ class IsolatedCode final : public ModuleCode {
     return std::move(reply.tail);
   }
   Status restore(const BufferRef& state) override { return run(Step::kRestore, {}, state); }
+  Status apply(const ModuleSettings& settings) override {
+    return run(Step::kApply, head_of(settings));
+  }
+  void log_level_changed() override {
+    if (supervisor_ != nullptr) supervisor_->wake();
+  }
 
   std::string where() const override {
     pid_t pid = supervisor_ == nullptr ? 0 : supervisor_->pid();
@@ -80,6 +82,14 @@ class IsolatedCode final : public ModuleCode {
     IsolatedCode* code;
     bool client_streams;
   };
+
+  static std::string head_of(const ModuleSettings& settings) {
+    HeadWriter out;
+    out.str(settings.config);
+    out.str(settings.data_dir);
+    out.str(settings.domain);
+    return out.take();
+  }
 
   Status run(Step step, std::string head = {}, BufferRef tail = {}) {
     return supervisor_->run(step, std::move(head), std::move(tail)).status;

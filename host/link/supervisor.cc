@@ -38,6 +38,7 @@ const char* name_of(Step step) {
     case Step::kSave: return "save";
     case Step::kRestore: return "restore";
     case Step::kDestroy: return "destroy";
+    case Step::kApply: return "apply";
   }
   return "step";
 }
@@ -96,9 +97,7 @@ void Supervisor::publish(std::shared_ptr<Bridge> bridge, Status away) {
 std::string Supervisor::subject() const { return "module " + instance_->name(); }
 
 void Supervisor::log(imctl_log_level level, const std::string& text) {
-  if (instance_->road()->log_enabled(level)) {
-    instance_->road()->write_log(level, "host", {}, text);
-  }
+  instance_->road()->log(level, "host", nullptr, text);
 }
 
 void Supervisor::wake() {
@@ -211,6 +210,13 @@ Child::Reply Supervisor::carry_out(Command& command) {
       if (child_ == nullptr) return {};
       return reply;
     }
+    case Step::kApply: {
+      // One that is away gets them when it comes back.
+      Child::Reply reply;
+      if (child_ != nullptr) reply = step(Step::kApply, command.head, {});
+      if (reply.status.ok()) settings_ = command.head;
+      return reply;
+    }
     case Step::kSave:
     case Step::kRestore:
       // What it knew went with it: there is nothing to be handed over.
@@ -261,11 +267,7 @@ Status Supervisor::bring_up() {
   hello.host = getpid();
   hello.name = instance_->name();
   hello.file = options_.file;
-  hello.log_level = IMCTL_LOG_TRACE;
-  while (hello.log_level < IMCTL_LOG_ERROR &&
-         !instance_->road()->log_enabled(static_cast<imctl_log_level>(hello.log_level))) {
-    ++hello.log_level;
-  }
+  hello.log_level = instance_->log_level();
   hello.process = options_.limits;
   hello.limits = instance_->limits();
   hello.methods = instance_->spec().methods;

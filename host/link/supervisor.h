@@ -39,6 +39,8 @@ class Supervisor {
   // [lifecycle] One step of the module's life; waits for it, but not for ever.
   Child::Reply run(Step step, std::string head = {}, BufferRef tail = {});
 
+  // [any] There may be something to be done.
+  void wake();
   // [any] Where calls go, or why nobody takes them.
   Result<std::shared_ptr<Bridge>> bridge() const;
   // [any] 0: there is none.
@@ -57,7 +59,6 @@ class Supervisor {
 
   Supervisor(IsolatedOptions options, Instance* instance, int wake_fd);
   void loop();
-  void wake();
   void wait(std::optional<Clock::time_point> until);
   Child::Reply carry_out(Command& command);
   Child::Reply step(Step step, std::string_view head, BufferRef tail);

@@ -172,7 +172,6 @@ bool decode(std::string_view head, CancelFrame* frame) {
 std::string encode(const LogFrame& frame) {
   HeadWriter out;
   out.i32(frame.level);
-  out.str(frame.call_id);
   out.str(frame.text);
   return out.take();
 }
@@ -180,7 +179,6 @@ std::string encode(const LogFrame& frame) {
 bool decode(std::string_view head, LogFrame* frame) {
   HeadReader in(head);
   frame->level = in.i32();
-  frame->call_id = in.str();
   frame->text = in.str();
   return in.at_end();
 }

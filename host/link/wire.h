@@ -33,8 +33,9 @@ enum class FrameType : uint8_t {
   kMove,          // the module goes: a stream is to end soon, or else ends so
   kPing,          // asks for a sign of life
   kPong,          // which this is
+  kLogLevel,      // the lowest level of lines for the log that the module is to send
 };
-inline constexpr auto kLastFrameType = FrameType::kPong;
+inline constexpr auto kLastFrameType = FrameType::kLogLevel;
 
 // The most a head may have, and the most a tail may have.
 inline constexpr size_t kMaxFramePart = size_t{1} << 30;
@@ -153,7 +154,7 @@ struct CancelFrame {
 // The host's kHello is a Hello of link/hello.h; the module's end answers with its build alone.
 
 // A step of the module's life. A kControl's head is one of these and what belongs to it: for
-// kPrepare the settings; the state for kRestore is the tail. A kControlReply's head is a
+// kPrepare and kApply the settings; the state for kRestore is the tail. A kControlReply's head is a
 // FinishFrame, its tail the state of kSave.
 enum class Step : uint8_t {
   kCreate = 1,
@@ -164,11 +165,12 @@ enum class Step : uint8_t {
   kSave,
   kRestore,
   kDestroy,
+  kApply,
 };
 
+// Whose call it belongs to, the host knows by the frame's number; 0: none.
 struct LogFrame {
   int32_t level = 0;
-  std::string call_id;
   std::string text;
 };
 

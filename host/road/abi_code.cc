@@ -49,8 +49,7 @@ class AbiCode final : public ModuleCode {
   }
 
   Status prepare(const ModuleSettings& settings) override {
-    imctl_settings raw{sizeof(imctl_settings), 0, to_str(settings.config),
-                       to_str(settings.data_dir), to_str(settings.domain)};
+    imctl_settings raw = raw_of(settings);
     if (module_->prepare == nullptr) return {};
     return run([&](imctl_error* error) { return module_->prepare(instance_, &raw, error); });
   }
@@ -77,14 +76,31 @@ class AbiCode final : public ModuleCode {
         [&](imctl_error* error) { return table->restore(instance_, to_str(state.view()), error); });
   }
 
+  Status apply(const ModuleSettings& settings) override {
+    const auto* offered = table<imctl_settings_table>(IMCTL_SETTINGS_TABLE);
+    if (offered == nullptr || !IMCTL_HAS(offered, apply) || offered->apply == nullptr) {
+      return ModuleCode::apply(settings);
+    }
+    imctl_settings raw = raw_of(settings);
+    return run([&](imctl_error* error) { return offered->apply(instance_, &raw, error); });
+  }
+
   std::string where() const override { return code_ == nullptr ? "built in" : "in process"; }
 
  private:
-  const imctl_handover_table* handover() {
+  static imctl_settings raw_of(const ModuleSettings& settings) {
+    return {sizeof(imctl_settings), 0, to_str(settings.config), to_str(settings.data_dir),
+            to_str(settings.domain)};
+  }
+
+  template <class Table>
+  const Table* table(const char* name) {
     if (!IMCTL_HAS(module_, get_table) || module_->get_table == nullptr) return nullptr;
-    const auto* table = static_cast<const imctl_handover_table*>(
-        module_->get_table(instance_, to_str(IMCTL_HANDOVER_TABLE)));
-    return table != nullptr && IMCTL_HAS(table, restore) ? table : nullptr;
+    return static_cast<const Table*>(module_->get_table(instance_, to_str(name)));
+  }
+  const imctl_handover_table* handover() {
+    const auto* offered = table<imctl_handover_table>(IMCTL_HANDOVER_TABLE);
+    return offered != nullptr && IMCTL_HAS(offered, restore) ? offered : nullptr;
   }
 
   Status step(int32_t (*function)(void*, imctl_error*)) {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdio>
+#include <iterator>
 #include <random>
 
 #include "road/instance.h"
@@ -36,6 +38,17 @@ bool good_trailer(std::string_view key, std::string_view value) {
   return !key.empty() && key.substr(0, 5) != "grpc-" &&
          std::all_of(key.begin(), key.end(), in_key) &&
          (binary || std::all_of(value.begin(), value.end(), in_value));
+}
+
+const char* code_name(int32_t code) {
+  static constexpr const char* kNames[] = {
+      "OK",           "CANCELLED",          "UNKNOWN",         "INVALID_ARGUMENT",
+      "DEADLINE_EXCEEDED", "NOT_FOUND",     "ALREADY_EXISTS",  "PERMISSION_DENIED",
+      "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED",  "OUT_OF_RANGE",
+      "UNIMPLEMENTED", "INTERNAL",          "UNAVAILABLE",     "DATA_LOSS",
+      "UNAUTHENTICATED"};
+  bool known = code >= 0 && static_cast<size_t>(code) < std::size(kNames);
+  return known ? kNames[code] : "UNKNOWN";
 }
 
 std::string_view find(const Metadata& metadata, std::string_view key) {
@@ -130,7 +143,8 @@ void Call::release_events() {
   pump(lock);
 }
 
-void Call::refuse(Status status) {
+void Call::refuse(Road& road, Status status) {
+  if (road.logs_calls()) log_end(road, status.code(), monotonic_now() - started_);
   {
     std::lock_guard lock(mutex_);
     callee_finished_ = true;
@@ -243,8 +257,8 @@ std::string_view Call::trailer(std::string_view key) const { return find(trailer
 
 void Call::add_trailer(std::string_view key, std::string_view value) {
   if (!good_trailer(key, value)) {
-    instance_->road()->write_log(
-        IMCTL_LOG_WARN, instance_->name(), params_.call_id,
+    instance_->road()->log(
+        IMCTL_LOG_WARN, instance_->name(), this,
         "adds the trailer '" + std::string(key) + "', which metadata cannot carry: dropped");
     return;
   }
@@ -460,11 +474,22 @@ void Call::retire_callee(std::unique_lock<std::mutex>& lock) {
   lock.unlock();
   if (bound_ && events_.on_released != nullptr) events_.on_released(events_user_);
   if (instance_ != nullptr) {
-    params_.target->count(code, monotonic_now() - started_);
+    int64_t took = monotonic_now() - started_;
+    params_.target->count(code, took);
+    if (instance_->road()->logs_calls()) log_end(*instance_->road(), code, took);
     instance_->untrack(this, request_bytes_);
   }
   unref();  // the callee's handle; the pump holds one
   lock.lock();
+}
+
+void Call::log_end(Road& road, int32_t code, int64_t took) const {
+  char duration[32];
+  (void)snprintf(duration, sizeof(duration), "%.3f ms", static_cast<double>(took) / 1e6);
+  std::string text = params_.target->name() + " ended: " + code_name(code) + " after " + duration;
+  if (instance_ != nullptr) text += ", served by " + instance_->name();
+  if (!params_.caller_module.empty()) text += ", called by " + params_.caller_module;
+  road.write_log(IMCTL_LOG_DEBUG, "host", this, text);
 }
 
 bool Call::caller_step(std::unique_lock<std::mutex>& lock) {

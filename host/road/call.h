@@ -32,6 +32,7 @@ namespace imctl::host {
 class Call;
 class Instance;
 class MethodSlot;
+class Road;
 struct MethodInfo;
 struct Served;
 
@@ -118,7 +119,7 @@ class Call final : public imctl_call {
   // holds a reference meanwhile.
   void serve(std::shared_ptr<Instance> instance, const Served& served);
   // Nobody serves it.
-  void refuse(Status status);
+  void refuse(Road& road, Status status);
   // It has to wait for its module, which is being replaced. The caller may end it meanwhile.
   void wait_for_module();
   // The wait is over: true, serve() or refuse() it. False: it ended, and that was that.
@@ -170,6 +171,7 @@ class Call final : public imctl_call {
   void finish_caller(std::unique_lock<std::mutex>& lock);
   void retire_callee(std::unique_lock<std::mutex>& lock);
   void leave_parent();
+  void log_end(Road& road, int32_t code, int64_t took) const;
 
   std::atomic<uint32_t> refs_{2};  // the caller's handle; the callee's, or the host's until refused
   CallParams params_;

@@ -27,7 +27,7 @@ void Dispatcher::admit(Call& call) {
     std::shared_ptr<const Route> route = target->route();
     if (route == nullptr) route = road_->route_out(*target);
     if (route == nullptr) {
-      call.refuse(road_->not_served(target->name()));
+      call.refuse(*road_, road_->not_served(target->name()));
       return;
     }
     const MethodInfo& method = route->served->info;
@@ -42,7 +42,7 @@ void Dispatcher::admit(Call& call) {
                       "there is no memory for the request, or it is over 2 GiB");
     }
     if (!status.ok()) {
-      call.refuse(std::move(status));
+      call.refuse(*road_, std::move(status));
       return;
     }
     Instance& instance = *route->instance;
@@ -57,7 +57,7 @@ void Dispatcher::admit(Call& call) {
         call.wait_for_module();
         return;
       case Gate::Entry::kFull:
-        call.refuse(retry_later(IMCTL_RESOURCE_EXHAUSTED,
+        call.refuse(*road_, retry_later(IMCTL_RESOURCE_EXHAUSTED,
                                 "module " + instance.name() +
                                     " is being replaced and no more calls may wait for it "
                                     "(host.swap_hold_bytes): try again soon"));
@@ -65,7 +65,7 @@ void Dispatcher::admit(Call& call) {
       case Gate::Entry::kClosed:
         // Another may have taken its place since we looked.
         if (target->route() != route) continue;
-        call.refuse(retry_later(IMCTL_UNAVAILABLE, "module " + instance.name() + ", which serves " +
+        call.refuse(*road_, retry_later(IMCTL_UNAVAILABLE, "module " + instance.name() + ", which serves " +
                                                        target->name() +
                                                        ", is stopping: try again soon"));
         return;

@@ -44,14 +44,14 @@ void finish(imctl_call* call, const imctl_status* status, imctl_buffer* reply) {
 }
 
 void log(imctl_host* host, int32_t level, const imctl_call* call, imctl_str text) {
-  std::string_view call_id =
-      call == nullptr ? std::string_view() : Call::from(call)->params().call_id;
-  handle(host).road->write_log(static_cast<imctl_log_level>(level), handle(host).instance->name(),
-                               call_id, to_view(text));
+  const Instance& instance = *handle(host).instance;
+  if (!instance.log_enabled(level)) return;
+  handle(host).road->write_log(static_cast<imctl_log_level>(level), instance.name(),
+                               call == nullptr ? nullptr : Call::from(call), to_view(text));
 }
 
 int32_t log_enabled(imctl_host* host, int32_t level) {
-  return handle(host).road->log_enabled(static_cast<imctl_log_level>(level)) ? 1 : 0;
+  return handle(host).instance->log_enabled(level) ? 1 : 0;
 }
 
 // ---- imctl.call/1

@@ -34,6 +34,8 @@ const char* to_string(InstanceState state) {
 Instance::Instance(Road* road, InstanceSpec spec, std::unique_ptr<ModuleCode> code)
     : road_(road),
       spec_(std::move(spec)),
+      log_level_(road->log_level(spec_.name)),
+      settings_(spec_.description),
       code_(std::move(code)),
       pool_(spec_.name, spec_.limits.pool) {
   static_cast<imctl_host&>(handle_) = host_functions();
@@ -160,6 +162,17 @@ Status Instance::stuck() {
   return {IMCTL_DEADLINE_EXCEEDED,
           "module " + name() + ": " + std::to_string(gate_.inside()) +
               " calls did not end after they were cancelled: it cannot be unloaded"};
+}
+
+Status Instance::apply(const ModuleSettings& settings) {
+  Status status = code_->apply(settings);
+  if (status.ok()) return status;
+  return {status.code(), "module " + name() + ": " + status.message()};
+}
+
+void Instance::log_level_changed() {
+  std::lock_guard lock(code_mutex_);
+  if (code_ != nullptr) code_->log_level_changed();
 }
 
 Result<BufferRef> Instance::save() {

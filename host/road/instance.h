@@ -69,6 +69,12 @@ class Instance {
   Gate& gate() { return gate_; }
   const InstanceLimits& limits() const { return spec_.limits; }
   bool may_call(std::string_view service) const;
+  bool log_enabled(int32_t level) const {
+    return level >= log_level_.load(std::memory_order_relaxed);
+  }
+  int32_t log_level() const { return log_level_.load(std::memory_order_relaxed); }
+  // The road's level for it is another. [any]
+  void log_level_changed();
   // Of its code; empty or 0 once that is gone.
   std::string where() const;
   uint64_t memory() const;
@@ -88,6 +94,18 @@ class Instance {
   bool is_stuck() const { return stuck_; }
   // Destroys the instance and lets go of its code. Does nothing where stop could not.
   void destroy();
+
+  // imctl.settings/1, while calls are served. UNIMPLEMENTED: the module does not offer it.
+  Status apply(const ModuleSettings& settings);
+  // What it was described with, or with what apply() has changed since; set by who calls that.
+  std::shared_ptr<const Description> settings() const {
+    std::lock_guard lock(settings_mutex_);
+    return settings_;
+  }
+  void set_settings(std::shared_ptr<const Description> settings) {
+    std::lock_guard lock(settings_mutex_);
+    settings_.swap(settings);
+  }
 
   // imctl.handover/1; after drain, before activate.
   Result<BufferRef> save();
@@ -121,6 +139,9 @@ class Instance {
 
   Road* const road_;
   const InstanceSpec spec_;
+  const std::atomic<int32_t>& log_level_;
+  mutable std::mutex settings_mutex_;
+  std::shared_ptr<const Description> settings_;
   mutable std::mutex code_mutex_;  // for where() and memory() beside destroy()
   std::unique_ptr<ModuleCode> code_;
   HostHandle handle_;

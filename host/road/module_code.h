@@ -45,6 +45,13 @@ class ModuleCode {
   virtual Result<BufferRef> save() { return BufferRef(); }
   virtual Status restore(const BufferRef& /*state*/) { return {}; }
 
+  // imctl.settings/1. UNIMPLEMENTED: the module does not offer it.
+  virtual Status apply(const ModuleSettings& /*settings*/) {
+    return {IMCTL_UNIMPLEMENTED, "it takes no settings while it runs"};
+  }
+  // The lowest level of lines that are logged is another; see Instance::log_enabled. [any]
+  virtual void log_level_changed() {}
+
   // "in process", "process 4711", "grpc://host:port".
   virtual std::string where() const = 0;
   // Resident memory in bytes; 0: not known.

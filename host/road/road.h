@@ -19,6 +19,7 @@
 
 namespace imctl::host {
 
+class Call;
 class Instance;
 
 class Road {
@@ -37,19 +38,34 @@ class Road {
   int64_t in_flight() const { return in_flight_.load(std::memory_order_relaxed); }
   void add_in_flight(int64_t bytes) { in_flight_.fetch_add(bytes, std::memory_order_relaxed); }
 
-  // Bounds of all calls; set before the first.
+  // Bounds of all calls.
   struct Bounds {
-    uint32_t max_depth = 16;
-    int64_t max_in_flight = INT64_MAX;
-    bool checked = true;  // else calls come from a road that checked them, and go to one that will
+    std::atomic<uint32_t> max_depth{16};
+    std::atomic<int64_t> max_in_flight{INT64_MAX};
+    // Else calls come from a road that checked them, and go to one that will. Set before the first.
+    bool checked = true;
   };
   Bounds bounds;
 
+  // Whether a line is logged for each call that ends.
+  bool logs_calls() const { return logs_calls_.load(std::memory_order_relaxed); }
+  void set_logs_calls(bool on) { logs_calls_.store(on, std::memory_order_relaxed); }
+
+  // A line of `module` if it logs that level. `call`: that it is about, or nullptr.
+  void log(imctl_log_level level, std::string_view module, const Call* call,
+           std::string_view text) {
+    if (level >= log_level(module).load(std::memory_order_relaxed)) {
+      write_log(level, module, call, text);
+    }
+  }
+
   // What differs from road to road. All of it from any thread.
 
-  virtual void write_log(imctl_log_level level, std::string_view module, std::string_view call_id,
+  // Whatever the module's level is: who calls has looked at it.
+  virtual void write_log(imctl_log_level level, std::string_view module, const Call* call,
                          std::string_view text) = 0;
-  virtual bool log_enabled(imctl_log_level level) const = 0;
+  // The lowest level that is logged of a module, as it is at any time; lives as long as the road.
+  virtual const std::atomic<int32_t>& log_level(std::string_view module) = 0;
   // A module said whether its services can do their work; it is in the instance already.
   virtual void health_changed(Instance& instance) = 0;
   // Messages of the module's own descriptors, for imctl.json/1.
@@ -72,6 +88,7 @@ class Road {
   Timer timer_;
   Dispatcher dispatcher_{this};
   std::atomic<int64_t> in_flight_{0};
+  std::atomic<bool> logs_calls_{false};
 };
 
 }  // namespace imctl::host

@@ -11,7 +11,9 @@ int64_t monotonic_now() {
       .count();
 }
 
-Timer::~Timer() {
+Timer::~Timer() { stop(); }
+
+void Timer::stop() {
   {
     std::lock_guard lock(mutex_);
     stopped_ = true;
@@ -25,7 +27,7 @@ Timer::Id Timer::at(int64_t when, std::function<void()> task) {
   Id id{when, next_++};
   bool first = tasks_.empty() || id < tasks_.begin()->first;
   tasks_.emplace(id, std::move(task));
-  if (!thread_.joinable()) thread_ = std::thread([this] { loop(); });
+  if (!stopped_ && !thread_.joinable()) thread_ = std::thread([this] { loop(); });
   if (first) wake_.notify_one();
   return id;
 }

@@ -26,6 +26,8 @@ class Timer {
   Id at(int64_t when, std::function<void()> task);
   // Forgets a task that has not begun.
   void cancel(const Id& id);
+  // Forgets all tasks, also those that come; none runs when this returns. Not from a task.
+  void stop();
 
  private:
   void loop();

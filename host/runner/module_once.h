@@ -44,6 +44,7 @@ class ModuleOnce final : public ModuleCode {
   void destroy() override { code_->destroy(); }
   Result<BufferRef> save() override { return code_->save(); }
   Status restore(const BufferRef& state) override { return code_->restore(state); }
+  Status apply(const ModuleSettings& settings) override { return code_->apply(settings); }
   std::string where() const override { return code_->where(); }
 
  private:

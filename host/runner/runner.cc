@@ -60,7 +60,7 @@ Result<const imctl_module*> load(const std::string& file) {
 
 }  // namespace
 
-Runner::Runner(Hello hello) : hello_(std::move(hello)) {
+Runner::Runner(Hello hello) : hello_(std::move(hello)), log_level_(hello_.log_level) {
   bounds.max_depth = UINT32_MAX;
   bounds.checked = false;
   InstanceSpec spec;
@@ -141,12 +141,13 @@ Result<BufferRef> Runner::carry_out(Step step, HeadReader& in, const BufferRef& 
   }
   switch (step) {
     case Step::kCreate: return done(create());
-    case Step::kPrepare: {
+    case Step::kPrepare:
+    case Step::kApply: {
       ModuleSettings settings;
       settings.config = in.str();
       settings.data_dir = in.str();
       settings.domain = in.str();
-      return done(module_->prepare(settings));
+      return done(step == Step::kPrepare ? module_->prepare(settings) : module_->apply(settings));
     }
     case Step::kActivate: {
       Status status = module_->activate();
@@ -232,12 +233,14 @@ void Runner::send_metrics() {
 
 // ---- of Road
 
-void Runner::write_log(imctl_log_level level, std::string_view /*module*/, std::string_view call_id,
+void Runner::write_log(imctl_log_level level, std::string_view /*module*/, const Call* call,
                        std::string_view text) {
-  if (!log_enabled(level) || bridge_->queued_bytes() > kMostQueuedForLog) return;
-  LogFrame frame{level, std::string(call_id.substr(0, kLongestLine)),
-                 std::string(text.substr(0, kLongestLine))};
-  bridge_->send(FrameType::kLog, 0, encode(frame));
+  if (bridge_->queued_bytes() > kMostQueuedForLog) {
+    dropped_lines_->add(1);
+    return;
+  }
+  LogFrame frame{level, std::string(text.substr(0, kLongestLine))};
+  bridge_->send(FrameType::kLog, call == nullptr ? 0 : call->params().link_id, encode(frame));
 }
 
 void Runner::health_changed(Instance& instance) {
@@ -325,6 +328,9 @@ void Runner::on_frame(FrameType type, uint64_t id, std::string_view head, Buffer
     HeadWriter out;
     out.i32(gettid());
     bridge_->send(FrameType::kPong, id, out.bytes());
+  } else if (type == FrameType::kLogLevel) {
+    HeadReader in(head);
+    log_level_ = in.i32();
   } else if (type == FrameType::kControl) {
     std::lock_guard lock(mutex_);
     controls_.push_back({id, std::string(head), std::move(tail)});

@@ -4,6 +4,7 @@
 #ifndef IMCTL_HOST_RUNNER_RUNNER_H
 #define IMCTL_HOST_RUNNER_RUNNER_H
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <map>
@@ -34,9 +35,11 @@ class Runner final : public Road, public Bridge::Owner {
   [[noreturn]] void run(int link);
 
   // ---- of Road
-  void write_log(imctl_log_level level, std::string_view module, std::string_view call_id,
+  void write_log(imctl_log_level level, std::string_view module, const Call* call,
                  std::string_view text) override;
-  bool log_enabled(imctl_log_level level) const override { return level >= hello_.log_level; }
+  const std::atomic<int32_t>& log_level(std::string_view /*module*/) override {
+    return log_level_;
+  }
   void health_changed(Instance& instance) override;
   Result<BufferRef> to_json(const Instance& instance, std::string_view type,
                             std::string_view message) override;
@@ -71,12 +74,16 @@ class Runner final : public Road, public Bridge::Owner {
   void send_metrics();
 
   const Hello hello_;
+  std::atomic<int32_t> log_level_;
   Asker asker_{kAskDescriptor};
   std::shared_ptr<Bridge> bridge_;
   std::shared_ptr<Instance> module_;
   ModuleOnce* code_ = nullptr;     // the module's
   std::shared_ptr<Instance> out_;  // stands for all that the host serves
   std::map<const Metric*, Sent> metrics_;
+  Metric* const dropped_lines_ =
+      metrics().get(IMCTL_COUNTER, "imctl_log_dropped_lines_total", "",
+                    "Lines that were not logged because there were too many");
 
   std::mutex mutex_;
   std::map<std::string, std::unique_ptr<MethodSlot>, std::less<>> served_;

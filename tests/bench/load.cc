@@ -88,6 +88,27 @@ class UnaryRun {
 
 }  // namespace
 
+Flood::Flood(v1::Bench::Stub* stub, const v1::FloodRequest& request)
+    : reader_(stub->Flood(&context_, request)) {
+  v1::FloodReply begun;
+  if (!reader_->Read(&begun)) check(reader_->Finish());
+}
+
+Flood::~Flood() {
+  context_.TryCancel();
+  v1::FloodReply reply;
+  while (reader_->Read(&reply)) {
+  }
+  (void)reader_->Finish();
+}
+
+std::unique_ptr<Flood> Client::flood(uint32_t rate, bool silent) {
+  v1::FloodRequest request;
+  request.set_rate(rate);
+  request.set_silent(silent);
+  return std::make_unique<Flood>(stub_.get(), request);
+}
+
 Client::Client(const std::string& address) : stub_(v1::Bench::NewStub(connect(address))) {}
 
 void answered(const std::string& address) {

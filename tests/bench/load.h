@@ -17,6 +17,18 @@ struct Load {
   double p99_us = 0;
 };
 
+class Flood {
+ public:
+  Flood(v1::Bench::Stub* stub, const v1::FloodRequest& request);
+  Flood(const Flood&) = delete;
+  Flood& operator=(const Flood&) = delete;
+  ~Flood();  // ends it
+
+ private:
+  grpc::ClientContext context_;
+  std::unique_ptr<grpc::ClientReader<v1::FloodReply>> reader_;
+};
+
 class Client {
  public:
   // Waits until the server answers; throws if it does not.
@@ -26,6 +38,9 @@ class Client {
   Load unary(int in_flight, std::chrono::milliseconds time);
   // One stream of that many messages of 1 KB.
   Load stream(uint32_t messages);
+  // Has a module write lines to the log while the result lives: so many a second, or, with 0, as
+  // fast as it can. `silent`: at a level that is not logged.
+  std::unique_ptr<Flood> flood(uint32_t rate, bool silent);
   // Nanoseconds a call between two modules.
   double chain(uint32_t calls);
 

@@ -4,7 +4,7 @@
 //   imctl-bench [--rounds N] [--json FILE] [--only PREFIX] [--storage-messages N]
 //
 //   --rounds            with each of three generations of servers
-//   --only              the parts whose names begin so: calls, hops, start, storage-put-batch, ...
+//   --only              the parts whose names begin so: calls, hops, log, start, storage-put-batch, ...
 //   --storage-messages  how many storage-growth puts; each million takes 1.2 GB of disk
 #include <chrono>
 #include <cstdint>
@@ -20,6 +20,7 @@
 
 #include "hops.h"
 #include "load.h"
+#include "log.h"
 #include "pair.h"
 #include "process.h"
 #include "report.h"
@@ -126,6 +127,7 @@ int run(int argc, char** argv) {
   const std::pair<std::string, std::function<void()>> parts[] = {
       {"calls", [&] { measure_calls(&figures, rounds); }},
       {"hops", [&] { measure_hops(&figures, rounds, kGenerations); }},
+      {"log", [&] { measure_log(&figures, rounds, kGenerations); }},
       {"start", [&] { measure_start(&figures, rounds); }},
       {"storage-put-batch", [&] { measure_put_batch(&figures, rounds, kGenerations); }},
       {"storage-put-single", [&] { measure_put_single(&figures, rounds, kGenerations); }},

@@ -1,5 +1,5 @@
 /* A disk that fails: preloaded into the host (LD_PRELOAD), it counts what is done to a database's
- * files, *.db and *.db-wal, and lets the calls fail that the test chose. The test steers it through
+ * files, *.db and *.db-wal, or to the settings', and lets the calls fail that the test chose. The test steers it through
  * the file that FAILING_DISK names, which both map; see failing_disk.py.
  *
  * A write that fails has written half of what it should; a sync that fails has synced nothing.
@@ -26,7 +26,8 @@
 #include <unistd.h>
 
 enum { WRITES = 1, SYNCS = 2, TRUNCATES = 4 }; /* kinds of calls */
-enum { DATABASE = 1, LOG = 2 };                /* files: *.db, *.db-wal */
+/* files: *.db, *.db-wal, the config file and its history */
+enum { DATABASE = 1, LOG = 2, SETTINGS = 4 };
 
 struct control {
   _Atomic uint64_t calls;   /* that match; the test sets it to 0 */
@@ -65,6 +66,7 @@ static uint32_t file_of(int fd, char path[4096]) {
   errno = before;
   if (size <= 0) return 0;
   path[size] = 0;
+  if (strstr(path, ".conf") != NULL || strstr(path, "/host/settings/") != NULL) return SETTINGS;
   return ends(path, (size_t)size, ".db") ? DATABASE : ends(path, (size_t)size, ".db-wal") ? LOG : 0;
 }
 
@@ -118,7 +120,8 @@ static void copy(int from, int to, off64_t at, size_t size) {
 static struct file* shadow_of(int fd) {
   char path[4096];
   struct stat64 status;
-  if (control == NULL || !control->shadow || file_of(fd, path) == 0 || fstat64(fd, &status) != 0)
+  if (control == NULL || !control->shadow || (file_of(fd, path) & (DATABASE | LOG)) == 0 ||
+      fstat64(fd, &status) != 0)
     return NULL;
   struct file* found = files;
   while (found->path[0] != 0 && strcmp(found->path, path) != 0) {

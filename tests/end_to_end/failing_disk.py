@@ -18,7 +18,7 @@ import subprocess
 import tempfile
 
 WRITES, SYNCS, TRUNCATES = 1, 2, 4  # kinds of calls
-DATABASE, LOG = 1, 2                # files
+DATABASE, LOG, SETTINGS = 1, 2, 4   # files
 CONTROL = struct.Struct("<QQQIIIIQ")  # struct control in failing_disk.c
 BLOCK = 4096
 
@@ -54,9 +54,9 @@ class Disk:
         """Call number `at` from now on fails, and so do those after it, `count` in all."""
         self.set(at, count, error, kinds, files)
 
-    def disarm(self):
+    def disarm(self, files=DATABASE | LOG):
         """Goes on counting."""
-        self.set(0, 0, 0, WRITES | SYNCS | TRUNCATES, DATABASE | LOG)
+        self.set(0, 0, 0, WRITES | SYNCS | TRUNCATES, files)
 
     @property
     def calls(self):

@@ -5,6 +5,7 @@
 
 #include <google/protobuf/duration.pb.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <string>
@@ -21,14 +22,34 @@ struct Grant {
   std::string collection;  // MODULE/COLLECTION or MODULE/*
 };
 
+// A value that may change while others read it.
+template <class T>
+class Live {
+ public:
+  Live() = default;
+  Live(T value) : value_(value) {}  // NOLINT: meant to convert
+  Live(const Live& other) : value_(other.get()) {}
+  Live& operator=(const Live& other) {
+    value_.store(other.get(), std::memory_order_relaxed);
+    return *this;
+  }
+  T get() const { return value_.load(std::memory_order_relaxed); }
+  operator T() const { return get(); }  // NOLINT: meant to convert
+
+ private:
+  std::atomic<T> value_{T{}};
+};
+
 struct CommonSettings {
+  // These may change while the module runs.
+  Live<std::chrono::milliseconds> clean_interval;
+  Live<std::chrono::milliseconds> dump_idle;
+  Live<size_t> max_batch;
+  Live<size_t> max_message;
+  Live<size_t> max_reply;
+  Live<size_t> max_recipients;
+
   Retention retention;
-  std::chrono::milliseconds clean_interval{0};
-  std::chrono::milliseconds dump_idle{0};
-  size_t max_batch = 0;
-  size_t max_message = 0;
-  size_t max_reply = 0;
-  size_t max_recipients = 0;
   size_t queue_bytes = 0;
   std::vector<Grant> grants;
 };

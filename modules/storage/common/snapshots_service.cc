@@ -111,7 +111,7 @@ Task<Status> StorageModule::dump(const v1::DumpRequest& /*request*/,
 }
 
 void StorageModule::end_idle_dumps() {
-  const auto since = Clock::now() - settings_.dump_idle;
+  const auto since = Clock::now() - settings_.dump_idle.get();
   std::vector<std::shared_ptr<OpenDump>> open;
   {
     std::lock_guard lock(dumps_mutex_);

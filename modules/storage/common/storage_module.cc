@@ -29,13 +29,24 @@ StorageModule::StorageModule(const Host& host)
 
 StorageModule::~StorageModule() = default;
 
+void StorageModule::change(const CommonSettings& settings) {
+  settings_.clean_interval = settings.clean_interval;
+  settings_.dump_idle = settings.dump_idle;
+  settings_.max_batch = settings.max_batch;
+  settings_.max_message = settings.max_message;
+  settings_.max_reply = settings.max_reply;
+  settings_.max_recipients = settings.max_recipients;
+  // From now on, not from the last time.
+  clean_again_ = true;
+}
+
 Status StorageModule::activate() {
   Result<std::unique_ptr<Engine>> engine = open(&watchers_);
   if (!engine.ok()) return engine.status();
   engine_ = std::move(*engine);
-  next_clean_ = std::chrono::steady_clock::now() + settings_.clean_interval;
+  next_clean_ = std::chrono::steady_clock::now() + settings_.clean_interval.get();
   writer_ = std::make_unique<Writer>(engine_.get(), &watchers_, settings_.queue_bytes, metrics_,
-                                     std::min(kTick, settings_.clean_interval), [this] { tick(); });
+                                     std::min(kTick, settings_.clean_interval.get()), [this] { tick(); });
   return {};
 }
 
@@ -59,7 +70,8 @@ Status StorageModule::check_count(size_t count, const char* what) const {
 }
 
 size_t StorageModule::limit(uint32_t asked) const {
-  return asked == 0 ? settings_.max_batch : std::min<size_t>(asked, settings_.max_batch);
+  const size_t most = settings_.max_batch;
+  return asked == 0 ? most : std::min<size_t>(asked, most);
 }
 
 size_t StorageModule::page_bytes() const { return settings_.max_reply - kAnswerOverhead; }
@@ -70,8 +82,9 @@ size_t StorageModule::watch_bytes() const { return std::min(page_bytes(), kWatch
 void StorageModule::tick() {
   end_idle_dumps();
   auto now = std::chrono::steady_clock::now();
+  if (clean_again_.exchange(false)) next_clean_ = now + settings_.clean_interval.get();
   if (now < next_clean_) return;
-  next_clean_ = now + settings_.clean_interval;
+  next_clean_ = now + settings_.clean_interval.get();
   clean_what_expired();
 }
 

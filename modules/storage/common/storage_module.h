@@ -42,6 +42,8 @@ class StorageModule : public Module {
  protected:
   // In prepare.
   void configure(const CommonSettings& settings) { settings_ = settings; }
+  // In apply: what of them may change while the module runs.
+  void change(const CommonSettings& settings);
   const CommonSettings& settings() const { return settings_; }
 
  private:
@@ -121,6 +123,7 @@ class StorageModule : public Module {
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<Writer> writer_;
   std::chrono::steady_clock::time_point next_clean_;
+  std::atomic<bool> clean_again_{false};
   std::atomic<bool> load_runs_{false};
   std::mutex dumps_mutex_;
   std::list<std::weak_ptr<OpenDump>> dumps_;  // guarded by dumps_mutex_

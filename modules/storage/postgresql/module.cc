@@ -25,6 +25,13 @@ class PostgresStorage : public StorageModule {
     return {};
   }
 
+  Status apply(const Settings& settings) override {
+    Result<CommonSettings> common = common_settings(settings.as<postgresql::v1::Config>());
+    if (!common.ok()) return common.status();
+    change(*common);
+    return {};
+  }
+
  private:
   Result<std::unique_ptr<Engine>> open(Watchers* watchers) override {
     auto engine = PostgresEngine::open(

@@ -28,6 +28,13 @@ class SqliteStorage final : public StorageModule {
     return {};
   }
 
+  Status apply(const Settings& settings) override {
+    Result<CommonSettings> common = common_settings(settings.as<sqlite::v1::Config>());
+    if (!common.ok()) return common.status();
+    change(*common);
+    return {};
+  }
+
  private:
   Result<std::unique_ptr<Engine>> open(Watchers* /*watchers*/) override {
     auto engine = SqliteEngine::open(options_, StorageModule::settings().retention);

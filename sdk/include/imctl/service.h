@@ -25,6 +25,7 @@
 #include <exception>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -126,6 +127,9 @@ class Module {
   virtual Status activate() { return {}; }
   virtual Status quiesce() { return {}; }
   virtual Status deactivate() { return {}; }
+  // imctl.settings/1: settings declared `live` changed; calls are served meanwhile. A module that has
+  // such settings overrides it, as a public member.
+  virtual Status apply(const Settings& /*settings*/) { return {}; }
   virtual const void* table(std::string_view /*name*/) { return nullptr; }
   // imctl.handover/1: state in memory that goes to the copy that replaces this one; empty: none.
   virtual Result<std::string> save() { return std::string(); }
@@ -134,11 +138,11 @@ class Module {
   const Host& host() const { return host_; }
   const std::vector<imctl_method>& methods() const { return methods_; }
 
- protected:
+  // Has `self` serve a method; it lives as long as the module. So a service may be a class of its own.
   template <class Self, class Request, class Reply>
-  void serve(const char* name, Result<Reply> (Self::*f)(const Request&, const Context&)) {
+  void serve(const char* name, Self* self, Result<Reply> (Self::*f)(const Request&, const Context&)) {
     add<Request>(name,
-                 [self = static_cast<Self*>(this), f](detail::HandlerBase& h, imctl_call* call,
+                 [self, f](detail::HandlerBase& h, imctl_call* call,
                                                       const imctl_context* raw, Buffer bytes) {
                    Request request;
                    if (!h.parse(call, bytes, &request)) return;
@@ -150,9 +154,9 @@ class Module {
   }
 
   template <class Self, class Request, class Reply>
-  void serve(const char* name, Task<Result<Reply>> (Self::*f)(const Request&, const Context&)) {
+  void serve(const char* name, Self* self, Task<Result<Reply>> (Self::*f)(const Request&, const Context&)) {
     add<Request>(
-        name, [self = static_cast<Self*>(this), f](detail::HandlerBase& h, imctl_call* call,
+        name, [self, f](detail::HandlerBase& h, imctl_call* call,
                                                    const imctl_context* raw, Buffer bytes) {
           Request request;
           if (!h.parse(call, bytes, &request)) return;
@@ -166,9 +170,9 @@ class Module {
   }
 
   template <class Self, class Request, class Reply>
-  void serve(const char* name, void (Self::*f)(const Request&, const Context&, Responder<Reply>)) {
+  void serve(const char* name, Self* self, void (Self::*f)(const Request&, const Context&, Responder<Reply>)) {
     add<Request>(name,
-                 [self = static_cast<Self*>(this), f](detail::HandlerBase& h, imctl_call* call,
+                 [self, f](detail::HandlerBase& h, imctl_call* call,
                                                       const imctl_context* raw, Buffer bytes) {
                    Request request;
                    if (!h.parse(call, bytes, &request)) return;
@@ -182,9 +186,9 @@ class Module {
   }
 
   template <class Self, class Request, class Reply>
-  void serve(const char* name, Task<Status> (Self::*f)(const Request&, Writer<Reply>&)) {
+  void serve(const char* name, Self* self, Task<Status> (Self::*f)(const Request&, Writer<Reply>&)) {
     add<Request>(
-        name, [self = static_cast<Self*>(this), f](detail::HandlerBase& h, imctl_call* call,
+        name, [self, f](detail::HandlerBase& h, imctl_call* call,
                                                    const imctl_context* raw, Buffer bytes) {
           Request request;
           if (!h.parse(call, bytes, &request)) return;
@@ -199,8 +203,8 @@ class Module {
   }
 
   template <class Self, class Request, class Reply>
-  void serve(const char* name, Task<Result<Reply>> (Self::*f)(Reader<Request>&)) {
-    add<Request>(name, [self = static_cast<Self*>(this), f](
+  void serve(const char* name, Self* self, Task<Result<Reply>> (Self::*f)(Reader<Request>&)) {
+    add<Request>(name, [self, f](
                            detail::HandlerBase& h, imctl_call* call, const imctl_context* raw,
                            const Buffer& /*none*/) {
       auto* state = new detail::StreamState(h.host, call, raw);
@@ -216,8 +220,8 @@ class Module {
   }
 
   template <class Self, class Request, class Reply>
-  void serve(const char* name, Task<Status> (Self::*f)(Stream<Request, Reply>&)) {
-    add<Request>(name, [self = static_cast<Self*>(this), f](
+  void serve(const char* name, Self* self, Task<Status> (Self::*f)(Stream<Request, Reply>&)) {
+    add<Request>(name, [self, f](
                            detail::HandlerBase& h, imctl_call* call, const imctl_context* raw,
                            const Buffer& /*none*/) {
       auto* state = new detail::StreamState(h.host, call, raw);
@@ -229,6 +233,13 @@ class Module {
         finish_stream(st, status, Buffer());
       }(self, f, state);
     });
+  }
+
+ protected:
+  // The same of the module itself.
+  template <class Self, class Returned, class... Given>
+  void serve(const char* name, Returned (Self::*f)(Given...)) {
+    serve(name, static_cast<Self*>(this), f);
   }
 
  private:
@@ -289,6 +300,14 @@ struct ModuleEntry {
         return step(error, [&] { return self(instance)->restore(to_view(state)); });
       }};
 
+  static constexpr imctl_settings_table kSettings = {
+      sizeof(imctl_settings_table), 0,
+      [](void* instance, const imctl_settings* settings, imctl_error* error) {
+        return step(error, [&] { return self(instance)->apply(Settings(settings)); });
+      }};
+  static constexpr bool kApplies =
+      !std::is_same_v<decltype(&T::apply), Status (Module::*)(const Settings&)>;
+
   static constexpr imctl_module kModule = {
       sizeof(imctl_module),
       IMCTL_ABI,
@@ -317,6 +336,7 @@ struct ModuleEntry {
       [](void* instance) { delete self(instance); },
       [](void* instance, imctl_str name) -> const void* {
         if (to_view(name) == IMCTL_HANDOVER_TABLE) return &kHandover;
+        if (kApplies && to_view(name) == IMCTL_SETTINGS_TABLE) return &kSettings;
         return self(instance)->table(to_view(name));
       }};
 };

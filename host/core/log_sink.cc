@@ -1,0 +1,254 @@
+#include "core/log_sink.h"
+
+#include <spdlog/details/log_msg.h>
+#include <spdlog/sinks/rotating_file_sink.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+#include <exception>
+#include <utility>
+
+#include "road/metrics.h"
+
+namespace imctl::host {
+namespace {
+
+constexpr const char* kTextPattern = "%Y-%m-%dT%H:%M:%S.%e%z %^%-5l%$ %v";
+constexpr const char* kBare = "%v";
+constexpr std::chrono::seconds kBetweenDrops{1};
+
+// No control characters from outside in the terminal, and one line a record.
+void append_clean(std::string* line, std::string_view text) {
+  for (char c : text) {
+    auto byte = static_cast<unsigned char>(c);
+    line->push_back((byte < 0x20 && c != '\t') || byte == 0x7f ? ' ' : c);
+  }
+}
+
+// How many bytes the UTF-8 sequence at the start of `text` has; 0: it is none.
+size_t sequence(std::string_view text) {
+  auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
+  unsigned char lead = byte(0);
+  size_t size = lead < 0x80 ? 1 : lead >> 5 == 6 ? 2 : lead >> 4 == 14 ? 3 : lead >> 3 == 30 ? 4 : 0;
+  if (size == 0 || size > text.size()) return 0;
+  for (size_t i = 1; i < size; ++i) {
+    if (byte(i) >> 6 != 2) return 0;
+  }
+  bool overlong = (size == 2 && lead < 0xc2) || (size == 3 && lead == 0xe0 && byte(1) < 0xa0) ||
+                  (size == 4 && lead == 0xf0 && byte(1) < 0x90);
+  bool surrogate = size == 3 && lead == 0xed && byte(1) >= 0xa0;
+  bool beyond = size == 4 && (lead > 0xf4 || (lead == 0xf4 && byte(1) >= 0x90));
+  return overlong || surrogate || beyond ? 0 : size;
+}
+
+void append_json(std::string* out, const char* name, std::string_view text) {
+  if (out->size() > 1) *out += ',';
+  out->append("\"").append(name).append("\":\"");
+  while (!text.empty()) {
+    size_t size = sequence(text);
+    auto byte = static_cast<unsigned char>(text.front());
+    if (size == 0) {
+      *out += "\\ufffd";
+      size = 1;
+    } else if (byte == '"' || byte == '\\') {
+      out->append("\\").push_back(text.front());
+    } else if (byte == '\n') {
+      *out += "\\n";
+    } else if (byte == '\t') {
+      *out += "\\t";
+    } else if (byte < 0x20 || byte == 0x7f) {
+      std::array<char, 8> code{};
+      (void)snprintf(code.data(), code.size(), "\\u%04x", byte);
+      *out += code.data();
+    } else {
+      out->append(text.substr(0, size));
+    }
+    text.remove_prefix(size);
+  }
+  *out += '"';
+}
+
+}  // namespace
+
+spdlog::level::level_enum to_spdlog(imctl_log_level level) {
+  switch (level) {
+    case IMCTL_LOG_TRACE: return spdlog::level::trace;
+    case IMCTL_LOG_DEBUG: return spdlog::level::debug;
+    case IMCTL_LOG_INFO: return spdlog::level::info;
+    case IMCTL_LOG_WARN: return spdlog::level::warn;
+    case IMCTL_LOG_ERROR: return spdlog::level::err;
+  }
+  return spdlog::level::err;
+}
+
+std::string pack_line(std::string_view module, std::string_view call_id, std::string_view principal,
+                      std::string_view text) {
+  // The head is of names, none of which has a zero byte that counts.
+  std::string line;
+  line.reserve(module.size() + call_id.size() + principal.size() + text.size() + 3);
+  for (std::string_view part : {module, call_id, principal}) {
+    line.append(part.substr(0, part.find('\0'))).push_back('\0');
+  }
+  return line.append(text);
+}
+
+LogRecord unpack_line(const spdlog::details::log_msg& message) {
+  std::string_view rest(message.payload.data(), message.payload.size());
+  auto next = [&rest] {
+    size_t end = std::min(rest.find('\0'), rest.size());
+    std::string part(rest.substr(0, end));
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+    return part;
+  };
+  LogRecord record;
+  record.time = std::chrono::time_point_cast<std::chrono::system_clock::duration>(message.time);
+  switch (message.level) {
+    case spdlog::level::trace: record.level = IMCTL_LOG_TRACE; break;
+    case spdlog::level::debug: record.level = IMCTL_LOG_DEBUG; break;
+    case spdlog::level::info: record.level = IMCTL_LOG_INFO; break;
+    case spdlog::level::warn: record.level = IMCTL_LOG_WARN; break;
+    default: record.level = IMCTL_LOG_ERROR;
+  }
+  record.module = next();
+  record.call_id = next();
+  record.principal = next();
+  record.text = rest;
+  return record;
+}
+
+std::string text_line(const LogRecord& record) {
+  std::string line = "[";
+  append_clean(&line, record.module);
+  line += "] ";
+  append_clean(&line, record.text);
+  if (!record.call_id.empty()) {
+    line += " call=";
+    append_clean(&line, record.call_id);
+  }
+  if (!record.principal.empty()) {
+    line += " user=";
+    append_clean(&line, record.principal);
+  }
+  return line;
+}
+
+std::string json_line(const LogRecord& record) {
+  auto since = record.time.time_since_epoch();
+  auto seconds = std::chrono::floor<std::chrono::seconds>(since);
+  time_t whole = seconds.count();
+  tm parts{};
+  gmtime_r(&whole, &parts);
+  std::array<char, 64> time{};
+  size_t size = strftime(time.data(), time.size(), "%Y-%m-%dT%H:%M:%S", &parts);
+  (void)snprintf(
+      time.data() + size, time.size() - size, ".%06dZ",
+      static_cast<int>(
+          std::chrono::duration_cast<std::chrono::microseconds>(since - seconds).count()));
+  std::string line = "{";
+  append_json(&line, "time", time.data());
+  append_json(&line, "level", to_string(record.level));
+  append_json(&line, "module", record.module);
+  if (!record.call_id.empty()) append_json(&line, "call", record.call_id);
+  if (!record.principal.empty()) append_json(&line, "user", record.principal);
+  append_json(&line, "text", record.text);
+  return line + "}";
+}
+
+std::string journal_line(const LogRecord& record) {
+  static constexpr std::array<const char*, 5> kPriorities = {"<7>", "<7>", "<6>", "<4>", "<3>"};
+  return kPriorities[static_cast<size_t>(record.level)] + text_line(record);
+}
+
+bool is_journal(const char* journal_stream) {
+  if (journal_stream == nullptr) return false;
+  struct stat stream {};
+  if (fstat(STDERR_FILENO, &stream) != 0) return false;
+  return std::to_string(stream.st_dev) + ":" + std::to_string(stream.st_ino) == journal_stream;
+}
+
+Status LogSink::open(const LogOptions& options) {
+  auto output = std::make_shared<Output>();
+  bool journal = options.file.empty() && is_journal(getenv("JOURNAL_STREAM"));
+  output->format = options.format == LogFormat::kJson ? json_line
+                   : journal                          ? journal_line
+                                                      : text_line;
+  try {
+    if (!options.file.empty()) {
+      output->sink = std::make_shared<spdlog::sinks::rotating_file_sink_mt>(
+          options.file, options.file_size, options.file_count);
+    } else if (journal) {
+      output->sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
+    } else {
+      const char* colourless = getenv("NO_COLOR");
+      bool none = colourless != nullptr && *colourless != '\0';
+      output->sink = std::make_shared<spdlog::sinks::stderr_color_sink_mt>(
+          none ? spdlog::color_mode::never : spdlog::color_mode::automatic);
+    }
+  } catch (const std::exception& e) {
+    return {IMCTL_FAILED_PRECONDITION,
+            "host.log_file: " + options.file + " cannot be written: " + e.what()};
+  }
+  output->sink->set_pattern(output->format == text_line ? kTextPattern : kBare);
+  std::lock_guard lock(mutex_);
+  output_.swap(output);
+  return {};
+}
+
+std::shared_ptr<LogSink::Output> LogSink::output() const {
+  std::lock_guard lock(mutex_);
+  return output_;
+}
+
+void LogSink::watch_dropped(std::function<uint64_t()> dropped, std::function<size_t()> waiting) {
+  dropped_ = std::move(dropped);
+  waiting_ = std::move(waiting);
+}
+
+void LogSink::write(Output& output, const LogRecord& record) {
+  std::string line = output.format(record);
+  spdlog::details::log_msg message(record.time, spdlog::source_loc(), "imctl",
+                                   to_spdlog(record.level), line);
+  output.sink->log(message);
+}
+
+void LogSink::log(const spdlog::details::log_msg& message) {
+  std::shared_ptr<Output> to = output();
+  try {
+    write(*to, unpack_line(message));
+    if (dropped_) tell_dropped();
+    if (waiting_ && waiting_() == 0) to->sink->flush();
+  } catch (const std::exception&) {
+    // The disk is full. There is nowhere to say so but in the count.
+    if (Metric* counter = counter_.load()) counter->add(1);
+  }
+}
+
+void LogSink::tell_dropped() {
+  uint64_t dropped = dropped_();
+  if (Metric* counter = counter_.load(); counter != nullptr && dropped != counted_) {
+    counter->add(static_cast<double>(dropped - counted_));
+    counted_ = dropped;
+  }
+  auto now = std::chrono::steady_clock::now();
+  if (dropped == told_ || (waiting_() > 0 && now - last_told_ < kBetweenDrops)) return;
+  last_told_ = now;
+  LogRecord record;
+  record.time = std::chrono::system_clock::now();
+  record.level = IMCTL_LOG_WARN;
+  record.module = "host";
+  record.text = std::to_string(dropped - told_) +
+                " lines of the log were dropped: they came faster than they could be written";
+  told_ = dropped;
+  write(*output(), record);
+}
+
+void LogSink::flush() { output()->sink->flush(); }
+
+}  // namespace imctl::host
