@@ -8,6 +8,28 @@
 
 namespace imctl::host::cli {
 
+namespace {
+
+// Of the services that the module serves.
+template <class F>
+void for_each_method(const imctl::Manifest& manifest, F&& told) {
+  std::set<std::string> served(manifest.serves().begin(), manifest.serves().end());
+  std::set<std::string> seen;
+  for (const google::protobuf::FileDescriptorProto& file : manifest.file()) {
+    if (!seen.insert(file.name()).second) continue;
+    for (const google::protobuf::ServiceDescriptorProto& service : file.service()) {
+      std::string name =
+          file.package().empty() ? service.name() : file.package() + "." + service.name();
+      if (!served.contains(name)) continue;
+      for (const google::protobuf::MethodDescriptorProto& method : service.method()) {
+        told(name, method);
+      }
+    }
+  }
+}
+
+}  // namespace
+
 std::string VerbEntry::words() const { return join(path, " "); }
 
 Result<Catalog> Catalog::make(const std::vector<std::string>& manifests) {
@@ -34,27 +56,18 @@ Result<Catalog> Catalog::make(const std::vector<std::string>& manifests) {
 }
 
 void Catalog::add_verbs(size_t module) {
-  const imctl::Manifest& manifest = modules_[module].manifest;
-  std::set<std::string> served(manifest.serves().begin(), manifest.serves().end());
-  std::set<std::string> seen;
-  for (const google::protobuf::FileDescriptorProto& file : manifest.file()) {
-    if (!seen.insert(file.name()).second) continue;
-    for (const google::protobuf::ServiceDescriptorProto& service : file.service()) {
-      std::string name =
-          file.package().empty() ? service.name() : file.package() + "." + service.name();
-      if (!served.contains(name)) continue;
-      for (const google::protobuf::MethodDescriptorProto& method : service.method()) {
-        if (!method.options().HasExtension(imctl::verb)) continue;
+  for_each_method(
+      modules_[module].manifest,
+      [&](const std::string& service, const google::protobuf::MethodDescriptorProto& method) {
+        if (!method.options().HasExtension(imctl::verb)) return;
         VerbEntry entry;
         entry.verb = method.options().GetExtension(imctl::verb);
         entry.path = split_words(entry.verb.path());
-        entry.service = name;
+        entry.service = service;
         entry.method = method.name();
         entry.module = module;
         if (!entry.path.empty()) verbs_.push_back(std::move(entry));
-      }
-    }
-  }
+      });
 }
 
 const VerbEntry* Catalog::find(const std::vector<std::string>& words) const {
@@ -67,6 +80,17 @@ const VerbEntry* Catalog::find(const std::vector<std::string>& words) const {
     if (best == nullptr || verb.path.size() > best->path.size()) best = &verb;
   }
   return best;
+}
+
+std::vector<std::string> Catalog::method_names() const {
+  std::set<std::string> names;
+  for (const Module& module : modules_) {
+    for_each_method(module.manifest, [&](const std::string& service,
+                                         const google::protobuf::MethodDescriptorProto& method) {
+      names.insert(service + "/" + method.name());
+    });
+  }
+  return {names.begin(), names.end()};
 }
 
 Result<const google::protobuf::MethodDescriptor*> Catalog::method(const VerbEntry& verb) {

@@ -39,6 +39,9 @@ class Catalog {
   // The verb whose path is the longest that `words` starts with, or nullptr.
   const VerbEntry* find(const std::vector<std::string>& words) const;
 
+  // "package.Service/Method" of all that is served, sorted.
+  std::vector<std::string> method_names() const;
+
   // The method behind a verb; builds the module's descriptors on first use. The result lives as
   // long as the catalog. A clash is FAILED_PRECONDITION and names both modules.
   Result<const google::protobuf::MethodDescriptor*> method(const VerbEntry& verb);

@@ -3,6 +3,7 @@
 #include <google/protobuf/util/json_util.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "cli/field_value.h"
@@ -30,6 +31,12 @@ RequestSource::RequestSource(const google::protobuf::MethodDescriptor* method,
       lines_ = std::make_unique<DocumentReader>(stdin_fd, "standard input");
     }
   }
+}
+
+bool RequestSource::reads_standard_input() const {
+  return given_.file == "-" || lines_ != nullptr ||
+         std::any_of(given_.values.begin(), given_.values.end(),
+                     [](const auto& value) { return is_file(value.first) && value.second == "-"; });
 }
 
 bool RequestSource::says_nothing() const {

@@ -22,6 +22,9 @@ class RequestSource {
   RequestSource(const google::protobuf::MethodDescriptor* method, const Arguments& arguments,
                 Given given, google::protobuf::MessageFactory* factory, int stdin_fd);
 
+  // Do requests, lines or a file in them come from there?
+  bool reads_standard_input() const;
+
   // Would a request say nothing at all, of a method that has something to be told?
   bool says_nothing() const;
 

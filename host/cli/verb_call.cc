@@ -3,6 +3,8 @@
 #include <mutex>
 #include <utility>
 
+#include "cli/session.h"
+
 namespace imctl::host::cli {
 
 struct VerbCall::Requests {
@@ -25,10 +27,10 @@ VerbCall::VerbCall(const google::protobuf::MethodDescriptor* method, const imctl
       flags_(flags),
       terminal_(terminal),
       requests_(std::make_shared<Requests>(method, verb)),
-      printer_(method->output_type(), verb, flags.output, flags.headers, terminal.width,
-               terminal.out) {}
+      printer_(method->output_type(), verb, view_of(flags), terminal) {}
 
 Status VerbCall::prepare(const std::vector<std::string>& tokens) {
+  if (!printer_.check().ok()) return printer_.check();
   Result<Given> given = requests_->arguments.parse(tokens);
   if (!given.ok()) return given.status();
   Status status = requests_->arguments.read_secrets(&*given);
@@ -45,6 +47,8 @@ Status VerbCall::prepare(const std::vector<std::string>& tokens) {
   }
   return {};
 }
+
+bool VerbCall::reads_standard_input() const { return requests_->source->reads_standard_input(); }
 
 VerbOutcome VerbCall::run(Transport& transport, InterruptWatch& interrupt) {
   if (method_->client_streaming()) return run_stream(transport, interrupt);
@@ -101,6 +105,7 @@ Status VerbCall::call(Transport& transport, InterruptWatch& interrupt,
   request.server_streams = method_->server_streaming();
   request.dry_run = flags_.dry_run;
   request.timeout = flags_.timeout;
+  request.call_id = flags_.call_id.empty() ? new_call_id() : flags_.call_id;
   interrupt.set_call(&transport);
   Status status = transport.call(request, next_request,
                                  [this](const std::string& bytes) { return print(bytes); });
@@ -117,7 +122,7 @@ bool VerbCall::print(const std::string& bytes) {
   std::unique_ptr<google::protobuf::Message> reply(
       replies_.GetPrototype(method_->output_type())->New());
   bad_reply_ = !reply->ParseFromString(bytes);
-  if (!bad_reply_) printer_.print(*reply);
+  if (!bad_reply_) printer_.print(reply.get());
   last_reply_ = std::move(reply);
   return !bad_reply_ && terminal_.out.good();
 }

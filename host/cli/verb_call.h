@@ -9,10 +9,13 @@
 #include <string>
 #include <vector>
 
-#include "cli/app.h"
 #include "cli/arguments.h"
+#include "cli/flags.h"
+#include "cli/interrupt.h"
 #include "cli/printer.h"
 #include "cli/request_source.h"
+#include "cli/terminal.h"
+#include "cli/transport.h"
 
 namespace imctl::host::cli {
 
@@ -31,6 +34,9 @@ class VerbCall {
 
   // Reads the command line. Errors are of usage.
   Status prepare(const std::vector<std::string>& tokens);
+
+  // Does it take requests or a file from there? After prepare().
+  bool reads_standard_input() const;
 
   // A method that takes one request is called once for every document of -f, until one call fails.
   VerbOutcome run(Transport& transport, InterruptWatch& interrupt);
