@@ -4,6 +4,7 @@
 #include <set>
 #include <utility>
 
+#include "cli/confirm.h"
 #include "cli/help.h"
 #include "cli/local_verbs.h"
 #include "cli/suggest.h"
@@ -68,6 +69,11 @@ int App::run(const std::vector<std::string>& arguments) {
   return code;
 }
 
+int App::run_method(const VerbEntry& verb, const std::vector<std::string>& tokens) {
+  if (!flags_.output) flags_.output = Format::kJson;
+  return run_verb(verb, tokens);
+}
+
 int App::run_line(const std::vector<std::string>& words) {
   Result<Flags> flags = parse_flags(words);
   if (!flags.ok()) return usage("", flags.status().message(), "");
@@ -82,7 +88,9 @@ int App::run_line(const std::vector<std::string>& words) {
   if (!flags_.output) flags_.output = own.output;
   if (flags_.timeout.count() == 0) flags_.timeout = own.timeout;
   if (flags_.call_id.empty()) flags_.call_id = own.call_id;
+  running_ = true;
   int code = dispatch();
+  running_ = false;
   flags_ = std::move(own);
   return code;
 }
@@ -115,7 +123,11 @@ int App::dispatch() {
         "", "--set is for `imctl serve` and --embedded: a running host has its settings already",
         "");
   }
-  if (local != nullptr) return run_local(*local);
+  if (local != nullptr) {
+    if (running_ && (local->takes_settings || local->run == run_lines))
+      return usage(local->path, "cannot be a line of `imctl run`", "run");
+    return run_local(*local);
+  }
 
   Status status = session_.connect(flags_);
   if (!status.ok()) {
@@ -139,11 +151,18 @@ int App::run_local(const LocalVerb& local) {
   size_t own = split_words(local.path).size();
   std::vector<std::string> rest(flags_.rest.begin() + static_cast<std::ptrdiff_t>(own),
                                 flags_.rest.end());
-  LocalCall call{
-      local,           flags_,
-      std::move(rest), terminal_.out,
-      terminal_.err,   terminal_,
-      session_,        [this](const std::vector<std::string>& words) { return run_line(words); }};
+  LocalCall call{local,
+                 flags_,
+                 std::move(rest),
+                 terminal_.out,
+                 terminal_.err,
+                 terminal_,
+                 session_,
+                 [this](const std::vector<std::string>& words) { return run_line(words); },
+                 [this](const VerbEntry& verb, const std::vector<std::string>& tokens) {
+                   return run_method(verb, tokens);
+                 },
+                 [this] { terminal_.in = -1; }};
   Status status = local.run(call);
   if (status.ok()) return call.code;
   if (call.usage) return usage(local.path, status.message(), local.path);
@@ -220,6 +239,14 @@ int App::run_verb(const VerbEntry& verb, const std::vector<std::string>& tokens)
     VerbCall call(*method, verb.verb, flags_, terminal_);
     Status status = call.prepare(tokens);
     if (!status.ok()) return usage(verb.words(), status.message(), verb.words());
+    if (!verb.verb.confirm().empty() && !flags_.yes && !flags_.dry_run) {
+      Result<bool> yes = confirm(terminal_, call.fill_in(verb.verb.confirm()));
+      if (!yes.ok()) return usage(verb.words(), yes.status().message(), verb.words());
+      if (!*yes) {
+        terminal_.err << says(terminal_) << verb.words() << ": nothing was done\n";
+        return kFailed;
+      }
+    }
     return call_verb(verb, call, terminal_).code;
   }
   if (!only_reads(*method)) {

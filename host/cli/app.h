@@ -29,6 +29,8 @@ class App {
   int help(const std::vector<std::string>& words);
   int run_local(const struct LocalVerb& local);
   int run_verb(const VerbEntry& verb, const std::vector<std::string>& tokens);
+  // `imctl call`.
+  int run_method(const VerbEntry& verb, const std::vector<std::string>& tokens);
   // One of `imctl run`'s: on the connection there is.
   int run_line(const std::vector<std::string>& words);
   // Calls once and tells what came of it.
@@ -41,6 +43,7 @@ class App {
 
   Terminal terminal_;
   Flags flags_;
+  bool running_ = false;  // lines of `imctl run`
   Session session_;
 };
 

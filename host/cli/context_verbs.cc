@@ -1,14 +1,15 @@
 // `imctl context ...` and `imctl completion`: what the client knows by itself.
 #include <filesystem>
+#include <utility>
 
 #include "cli/complete.h"
 #include "cli/completion_scripts.h"
 #include "cli/connection.h"
 #include "cli/contexts.h"
 #include "cli/local_verbs.h"
-#include "cli/table.h"
 #include "cli/text.h"
 #include "cli/tree.h"
+#include "cli/tree_list.h"
 
 namespace imctl::host::cli {
 namespace {
@@ -22,42 +23,6 @@ Tree tree_of(const std::string& name, const Context& context) {
     tree.add(key.key, Tree::string(context.*(key.member)));
   }
   return tree;
-}
-
-// A list of objects that are alike, in any format: the columns are the keys.
-void print_list(const LocalCall& call, const std::vector<Tree>& rows,
-                const std::vector<std::string>& columns) {
-  Format format = call.flags.format();
-  if (format == Format::kJson || format == Format::kYaml) {
-    Tree list = Tree::list();
-    list.items = rows;
-    if (format == Format::kJson) call.out << to_json(list, true) << '\n';
-    if (format == Format::kYaml) call.out << to_yaml(list);
-    return;
-  }
-  std::vector<std::string> headers;
-  for (const std::string& column : columns) {
-    std::string header = column;
-    for (char& c : header) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-    headers.push_back(header);
-  }
-  Table table(headers, {call.flags.headers, format == Format::kWide ? 0 : call.terminal.width,
-                        call.terminal.color, 0});
-  for (const Tree& row : rows) {
-    if (format == Format::kJsonLines) call.out << to_json(row, false) << '\n';
-    if (format == Format::kName) call.out << row.items.front().text << '\n';
-    std::vector<std::string> cells;
-    for (const std::string& column : columns) {
-      for (size_t i = 0; i < row.keys.size(); ++i) {
-        if (row.keys[i] != column) continue;
-        const Tree& item = row.items[i];
-        bool flag = item.kind == Tree::Kind::kLiteral;
-        cells.push_back(flag ? (item.text == "true" ? "*" : "") : item.text);
-      }
-    }
-    table.add(std::move(cells));
-  }
-  if (format == Format::kTable || format == Format::kWide) table.flush(call.out);
 }
 
 }  // namespace
@@ -106,13 +71,10 @@ Status list_contexts(LocalCall& call) {
     row.add("problem", Tree::string(context.ok() ? "" : context.status().message()));
     rows.push_back(std::move(row));
   }
-  if (rows.empty()) call.err << "none found\n";
-  print_list(call, rows,
-             call.flags.format() == Format::kWide
-                 ? std::vector<std::string>{"name", "current", "server", "token_file", "tls_ca",
-                                            "tls_cert", "tls_name", "problem"}
-                 : std::vector<std::string>{"name", "current", "server", "problem"});
-  return {};
+  return print_list(call, std::move(rows),
+                    {"name", "current", "server", "problem", "token_file", "tls_ca", "tls_cert",
+                     "tls_key", "tls_name"},
+                    4);
 }
 
 Status use_context(LocalCall& call) {

@@ -31,6 +31,8 @@ std::string argument_help(const Argument& argument) {
     note = value_name(argument.field);
   if (is_secret(argument.field)) note = "asked for if no file is given";
   if (!argument.positional && argument.field->is_repeated()) note = "may be repeated";
+  std::string absent = argument.field->options().GetExtension(imctl::field).default_();
+  if (!absent.empty()) note += (note.empty() ? "default " : ", default ") + absent;
   if (!note.empty()) text += (text.empty() ? "(" : " (") + note + ")";
   return text;
 }

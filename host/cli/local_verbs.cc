@@ -115,6 +115,46 @@ const std::vector<LocalVerb>& local_verbs() {
        delete_context,
        {},
        "context"},
+      {"explain",
+       "NOUN.VERB|package.Service/Method|package.Type",
+       "Shows a verb's request, reply and errors field by field",
+       "From the .proto files of the modules that the host has loaded; `-o json` gives the same "
+       "for "
+       "programs.",
+       false,
+       explain,
+       {},
+       "verb"},
+      {"api",
+       "[PREFIX]",
+       "Lists every method that the host serves",
+       "PREFIX: only methods whose names begin with it. `imctl explain` shows one, `imctl call` "
+       "calls it.",
+       false,
+       list_api,
+       {},
+       "method"},
+      {"call",
+       "package.Service/Method [--flag VALUE]... [-f FILE|-]",
+       "Calls any method",
+       "Fields of the request are flags, as with verbs, or come with -f as JSON or YAML, one "
+       "document "
+       "a message where the method takes a stream of them: `-f -` sends them as they are typed. "
+       "Replies are printed as they come, as JSON unless -o says otherwise.",
+       false,
+       call_method,
+       {},
+       "method"},
+      {"run",
+       "FILE|- [--keep-going]",
+       "Carries out many command lines over one connection",
+       "A line is what would stand after `imctl`; quotes and backslashes are as in a shell, `#` "
+       "begins a comment. The first line that fails is named and ends it; exit code 8 says that "
+       "lines before it were carried out. --dry-run, --yes, -o and --timeout hold for all lines.",
+       false,
+       run_lines,
+       {{"keep-going", nullptr, nullptr, "go on after a line that fails; exit code 8 if some did"}},
+       "file"},
       {"completion",
        "bash|zsh|fish",
        "Prints what makes a shell complete imctl's words",

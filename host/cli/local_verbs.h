@@ -28,6 +28,10 @@ struct LocalCall {
   Session& session;  // not connected yet, unless it is a line of `imctl run`
   // Carries out a command line on the session; gives its exit code.
   std::function<int(const std::vector<std::string>&)> run_line;
+  // Calls the method with the flags in the second; gives the exit code.
+  std::function<int(const VerbEntry&, const std::vector<std::string>&)> run_method;
+  // From now on no line may read standard input.
+  std::function<void()> take_standard_input;
   bool usage = false;  // set with an error: it is of usage
   int code = 0;        // of a verb that went well: how the program ends
 };
@@ -79,6 +83,10 @@ Status list_contexts(LocalCall& call);
 Status use_context(LocalCall& call);
 Status show_context(LocalCall& call);
 Status delete_context(LocalCall& call);
+Status explain(LocalCall& call);
+Status list_api(LocalCall& call);
+Status call_method(LocalCall& call);
+Status run_lines(LocalCall& call);
 Status complete_line(LocalCall& call);
 Status show_completion(LocalCall& call);
 Status serve(LocalCall& call);
