@@ -76,6 +76,12 @@ std::string new_config_file() { return xdg("XDG_CONFIG_HOME", "/.config") + "/im
 
 Result<std::string> normal_address(const std::string& text) {
   if (text.starts_with("unix:")) return text;
+  for (const std::string scheme : {"grpc://", "grpcs://"}) {
+    if (!text.starts_with(scheme)) continue;
+    Result<std::string> rest = normal_address(text.substr(scheme.size()));
+    if (!rest.ok()) return rest;
+    return scheme == "grpcs://" ? scheme + *rest : *rest;
+  }
   if (text.starts_with('/') || text.starts_with("./")) return "unix:" + text;
   if (is_port(text)) return "127.0.0.1:" + text;
   if (text.starts_with(':') && is_port(text.substr(1))) return "127.0.0.1" + text;

@@ -14,7 +14,8 @@ std::string config_file(const std::string& named);
 // Where one is made if there is none.
 std::string new_config_file();
 
-// What gRPC calls an address written by people: "unix:PATH", "/PATH", "HOST:PORT", ":PORT", "PORT".
+// What gRPC calls an address written by people: "unix:PATH", "/PATH", "HOST:PORT", ":PORT", "PORT",
+// "grpc://HOST:PORT". "grpcs://HOST:PORT" stays as it is.
 Result<std::string> normal_address(const std::string& text);
 
 // The host's unix socket as the config file and the environment have it, if it exists; else its TCP

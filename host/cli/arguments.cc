@@ -43,11 +43,12 @@ Arguments::Arguments(const google::protobuf::Descriptor* request, const imctl::V
     all_.push_back({field, upper(called), 0, true});
   }
   std::set<std::string> taken(flag_names().begin(), flag_names().end());
-  taken.insert({"f", "file"});
+  taken.insert("file");
   std::map<std::string, char> shorts;
   for (const std::string& pair : verb.short_flags()) {
     if (pair.size() > 2 && pair[1] == '=' && taken.insert(pair.substr(0, 1)).second) {
       shorts[pair.substr(2)] = pair[0];
+      if (pair[0] == 'f') file_short_ = false;
     }
   }
   for (int i = 0; i < request->field_count(); ++i) {
@@ -69,7 +70,7 @@ std::string Arguments::label(const FieldDescriptor* field) const {
 
 Result<Given> Arguments::parse(const std::vector<std::string>& tokens) const {
   po::options_description known;
-  known.add_options()("file,f", po::value<std::string>());
+  known.add_options()(file_short_ ? "file,f" : "file", po::value<std::string>());
   std::map<std::string, const Argument*> flags;
   std::vector<const Argument*> places;
   std::vector<std::string> names = {"file"};

@@ -29,9 +29,13 @@ struct Given {
 
 class Arguments {
  public:
-  // A field whose flag is also one of every command's, or `-f`, is `--field-NAME`. A short flag
+  // A field whose flag is also one of every command's, or `--file`, is `--field-NAME`. A short flag
   // that is taken is left out.
   Arguments(const google::protobuf::Descriptor* request, const imctl::Verb& verb);
+
+  // Is `-f` the file of requests? A verb may have it for a flag of its own ("f=follow"); then it is
+  // `--file` alone.
+  bool file_short() const { return file_short_; }
 
   // Positional ones first, in their order; then the flags in the .proto's.
   const std::vector<Argument>& all() const { return all_; }
@@ -51,6 +55,7 @@ class Arguments {
   std::string label(const google::protobuf::FieldDescriptor* field) const;
 
   std::vector<Argument> all_;
+  bool file_short_ = true;
 };
 
 }  // namespace imctl::host::cli

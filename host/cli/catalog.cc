@@ -8,6 +8,28 @@
 
 namespace imctl::host::cli {
 
+namespace {
+
+// Of the services that the module serves.
+template <class F>
+void for_each_method(const imctl::Manifest& manifest, F&& told) {
+  std::set<std::string> served(manifest.serves().begin(), manifest.serves().end());
+  std::set<std::string> seen;
+  for (const google::protobuf::FileDescriptorProto& file : manifest.file()) {
+    if (!seen.insert(file.name()).second) continue;
+    for (const google::protobuf::ServiceDescriptorProto& service : file.service()) {
+      std::string name =
+          file.package().empty() ? service.name() : file.package() + "." + service.name();
+      if (!served.contains(name)) continue;
+      for (const google::protobuf::MethodDescriptorProto& method : service.method()) {
+        told(name, method);
+      }
+    }
+  }
+}
+
+}  // namespace
+
 std::string VerbEntry::words() const { return join(path, " "); }
 
 Result<Catalog> Catalog::make(const std::vector<std::string>& manifests) {
@@ -34,27 +56,18 @@ Result<Catalog> Catalog::make(const std::vector<std::string>& manifests) {
 }
 
 void Catalog::add_verbs(size_t module) {
-  const imctl::Manifest& manifest = modules_[module].manifest;
-  std::set<std::string> served(manifest.serves().begin(), manifest.serves().end());
-  std::set<std::string> seen;
-  for (const google::protobuf::FileDescriptorProto& file : manifest.file()) {
-    if (!seen.insert(file.name()).second) continue;
-    for (const google::protobuf::ServiceDescriptorProto& service : file.service()) {
-      std::string name =
-          file.package().empty() ? service.name() : file.package() + "." + service.name();
-      if (!served.contains(name)) continue;
-      for (const google::protobuf::MethodDescriptorProto& method : service.method()) {
-        if (!method.options().HasExtension(imctl::verb)) continue;
+  for_each_method(
+      modules_[module].manifest,
+      [&](const std::string& service, const google::protobuf::MethodDescriptorProto& method) {
+        if (!method.options().HasExtension(imctl::verb)) return;
         VerbEntry entry;
         entry.verb = method.options().GetExtension(imctl::verb);
         entry.path = split_words(entry.verb.path());
-        entry.service = name;
+        entry.service = service;
         entry.method = method.name();
         entry.module = module;
         if (!entry.path.empty()) verbs_.push_back(std::move(entry));
-      }
-    }
-  }
+      });
 }
 
 const VerbEntry* Catalog::find(const std::vector<std::string>& words) const {
@@ -69,6 +82,81 @@ const VerbEntry* Catalog::find(const std::vector<std::string>& words) const {
   return best;
 }
 
+std::vector<std::string> Catalog::method_names() const {
+  std::set<std::string> names;
+  for (const Module& module : modules_) {
+    for_each_method(module.manifest, [&](const std::string& service,
+                                         const google::protobuf::MethodDescriptorProto& method) {
+      names.insert(service + "/" + method.name());
+    });
+  }
+  return {names.begin(), names.end()};
+}
+
+std::optional<VerbEntry> Catalog::find_method(const std::string& name) const {
+  for (size_t i = 0; i < modules_.size(); ++i) {
+    std::optional<VerbEntry> found;
+    for_each_method(
+        modules_[i].manifest,
+        [&](const std::string& service, const google::protobuf::MethodDescriptorProto& method) {
+          if (service.size() + 1 + method.name().size() != name.size() ||
+              service + "/" + method.name() != name) {
+            return;
+          }
+          found.emplace();
+          found->path = {"call", name};
+          found->service = service;
+          found->method = method.name();
+          found->module = i;
+        });
+    if (found) return found;
+  }
+  return std::nullopt;
+}
+
+std::string Catalog::verb_of(const VerbEntry& entry) const {
+  for (const VerbEntry& verb : verbs_) {
+    if (verb.service == entry.service && verb.method == entry.method && verb.module == entry.module)
+      return verb.words();
+  }
+  return {};
+}
+
+const std::string& Catalog::module_name(const VerbEntry& entry) const {
+  return modules_[entry.module].manifest.name();
+}
+
+const google::protobuf::Descriptor* Catalog::find_message(const std::string& name) {
+  for (size_t i = 0; i < modules_.size(); ++i) {
+    Result<const Descriptors*> made = descriptors(i);
+    if (!made.ok()) continue;
+    if (const auto* found = (*made)->message(name)) return found;
+  }
+  return nullptr;
+}
+
+const google::protobuf::EnumDescriptor* Catalog::find_enum(const std::string& name) {
+  for (size_t i = 0; i < modules_.size(); ++i) {
+    Result<const Descriptors*> made = descriptors(i);
+    if (!made.ok()) continue;
+    if (const auto* found = (*made)->pool().FindEnumTypeByName(name)) return found;
+  }
+  return nullptr;
+}
+
+Result<const Descriptors*> Catalog::descriptors(size_t index) {
+  Module& module = modules_[index];
+  if (module.descriptors == nullptr) {
+    Result<std::shared_ptr<Descriptors>> made = Descriptors::make(module.manifest);
+    if (!made.ok()) {
+      return Status(made.status().code(),
+                    "module `" + module.manifest.name() + "`: " + made.status().message());
+    }
+    module.descriptors = *made;
+  }
+  return static_cast<const Descriptors*>(module.descriptors.get());
+}
+
 Result<const google::protobuf::MethodDescriptor*> Catalog::method(const VerbEntry& verb) {
   if (!verb.clash.empty()) {
     return Status(IMCTL_FAILED_PRECONDITION,
@@ -79,22 +167,14 @@ Result<const google::protobuf::MethodDescriptor*> Catalog::method(const VerbEntr
 }
 
 Result<const google::protobuf::MethodDescriptor*> Catalog::describe(const VerbEntry& verb) {
-  Module& module = modules_[verb.module];
-  if (module.descriptors == nullptr) {
-    Result<std::shared_ptr<Descriptors>> made = Descriptors::make(module.manifest);
-    if (!made.ok()) {
-      return Status(made.status().code(),
-                    "module `" + module.manifest.name() + "`: " + made.status().message());
-    }
-    module.descriptors = *made;
-  }
-  const google::protobuf::ServiceDescriptor* service = module.descriptors->service(verb.service);
+  Result<const Descriptors*> made = descriptors(verb.module);
+  if (!made.ok()) return made.status();
+  const google::protobuf::ServiceDescriptor* service = (*made)->service(verb.service);
   const google::protobuf::MethodDescriptor* method =
       service == nullptr ? nullptr : service->FindMethodByName(verb.method);
   if (method == nullptr) {
-    return Status(IMCTL_DATA_LOSS, "module `" + module.manifest.name() +
-                                       "`: its descriptors lack " + verb.service + "/" +
-                                       verb.method);
+    return Status(IMCTL_DATA_LOSS, "module `" + module_name(verb) + "`: its descriptors lack " +
+                                       verb.service + "/" + verb.method);
   }
   return method;
 }

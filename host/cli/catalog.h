@@ -5,6 +5,7 @@
 #include <google/protobuf/descriptor.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,19 @@ class Catalog {
   // The verb whose path is the longest that `words` starts with, or nullptr.
   const VerbEntry* find(const std::vector<std::string>& words) const;
 
+  // "package.Service/Method" of all that is served, sorted.
+  std::vector<std::string> method_names() const;
+
+  // "package.Service/Method" as a verb `call ...` that shows the whole reply; nothing if it is not
+  // served.
+  std::optional<VerbEntry> find_method(const std::string& name) const;
+  // Of the method, its own verb ("message put"); empty if it has none.
+  std::string verb_of(const VerbEntry& entry) const;
+  const std::string& module_name(const VerbEntry& entry) const;
+  // A type of any module's, by its full name; nullptr if there is none.
+  const google::protobuf::Descriptor* find_message(const std::string& name);
+  const google::protobuf::EnumDescriptor* find_enum(const std::string& name);
+
   // The method behind a verb; builds the module's descriptors on first use. The result lives as
   // long as the catalog. A clash is FAILED_PRECONDITION and names both modules.
   Result<const google::protobuf::MethodDescriptor*> method(const VerbEntry& verb);
@@ -51,6 +65,7 @@ class Catalog {
     std::shared_ptr<Descriptors> descriptors;
   };
   void add_verbs(size_t module);
+  Result<const Descriptors*> descriptors(size_t module);
 
   std::vector<Module> modules_;
   std::vector<VerbEntry> verbs_;

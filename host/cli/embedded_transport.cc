@@ -21,6 +21,8 @@ class WaitingCall : public Caller {
   void start() { dispatcher_.start(*call_.get()); }
   void cancel() { call_->cancel(IMCTL_CANCELLED, "interrupted"); }
 
+  const std::string& id() const { return call_->params().call_id; }
+
   // Waits until the message is accepted; false: the call is over.
   bool write(const std::string& bytes) {
     {
@@ -100,6 +102,7 @@ class EmbeddedTransport : public Transport {
     params.target = host_->methods().slot(request.method);
     params.principal_kind = IMCTL_PRINCIPAL_ADMIN;
     params.principal = "embedded";
+    params.call_id = request.call_id;
     if (request.dry_run) params.flags |= IMCTL_DRY_RUN;
     if (request.timeout.count() > 0) {
       params.deadline = monotonic_now() + request.timeout.count();
@@ -131,6 +134,7 @@ class EmbeddedTransport : public Transport {
     }
     std::string reply;
     Status status = call->end(&reply);
+    call_id_ = status.ok() ? "" : call->id();
     {
       std::lock_guard<std::mutex> lock(mutex_);
       current_ = nullptr;
@@ -148,10 +152,12 @@ class EmbeddedTransport : public Transport {
     if (call != nullptr) call->cancel();
   }
 
+  std::string call_id() const override { return call_id_; }
   std::string where() const override { return "the data folder " + host_->config().data; }
 
  private:
   std::unique_ptr<Host> host_;
+  std::string call_id_;
   std::mutex mutex_;
   std::shared_ptr<WaitingCall> current_;
 };

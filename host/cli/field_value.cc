@@ -196,6 +196,18 @@ bool is_file(const FieldDescriptor* field) { return options_of(field).file(); }
 bool is_lines(const FieldDescriptor* field) { return options_of(field).lines(); }
 bool is_size(const FieldDescriptor* field) { return options_of(field).unit() == imctl::UNIT_BYTES; }
 
+std::string names_kind(const FieldDescriptor* field) { return options_of(field).names(); }
+
+bool takes_no_value(const FieldDescriptor* field) {
+  return is_secret(field) || (!field->is_map() && value_name(field) == "BOOL");
+}
+
+std::vector<std::string> choices(const FieldDescriptor* field) {
+  if (field->cpp_type() == FieldDescriptor::CPPTYPE_ENUM) return short_names(field->enum_type());
+  if (!field->is_map() && value_name(field) == "BOOL") return {"true", "false"};
+  return {};
+}
+
 Result<std::string> read_file(const std::string& path) {
   int fd = path == "-" ? STDIN_FILENO : ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   std::string content;

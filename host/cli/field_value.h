@@ -5,6 +5,7 @@
 #include <google/protobuf/message.h>
 
 #include <string>
+#include <vector>
 
 #include "imctl/status.h"
 
@@ -19,6 +20,15 @@ Status set_field(google::protobuf::Message* message, const google::protobuf::Fie
 
 // How help calls a value of the field: "N", "DURATION", "KEY=VALUE", "a|b|c".
 std::string value_name(const google::protobuf::FieldDescriptor* field);
+
+// The values there are: names of an enum as on the command line, true and false. Empty: any.
+std::vector<std::string> choices(const google::protobuf::FieldDescriptor* field);
+
+// Is its flag enough, without a value?
+bool takes_no_value(const google::protobuf::FieldDescriptor* field);
+
+// What kind of live object it names; empty: none.
+std::string names_kind(const google::protobuf::FieldDescriptor* field);
 
 // A whole file; "-" is standard input.
 Result<std::string> read_file(const std::string& path);

@@ -3,12 +3,16 @@
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 
+#include <algorithm>
 #include <array>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
 #include <utility>
 #include <vector>
+
+#include "cli/field_value.h"
+#include "grpc/hop.h"
 
 namespace imctl::host::cli {
 namespace {
@@ -38,7 +42,11 @@ class StreamCall {
  public:
   using OnReply = std::function<bool(std::string)>;
 
-  StreamCall(grpc::GenericStub* stub, const CallRequest& request) {
+  StreamCall(grpc::GenericStub* stub, const CallRequest& request, const std::string& token) {
+    if (!request.call_id.empty()) {
+      context_.AddMetadata(std::string(kCallIdMetadata), request.call_id);
+    }
+    if (!token.empty()) context_.AddMetadata("authorization", "Bearer " + token);
     if (request.dry_run) context_.AddMetadata("imctl-dry-run", "1");
     if (request.timeout.count() > 0) {
       context_.set_deadline(std::chrono::system_clock::now() + request.timeout);
@@ -54,6 +62,16 @@ class StreamCall {
     void* got = nullptr;
     bool ok = false;
     over_ = !queue_.Next(&got, &ok) || !ok;
+  }
+
+  // What the host calls it, if it got there and failed. After `run`.
+  std::string call_id() const {
+    for (const auto& [key, value] : context_.GetServerTrailingMetadata()) {
+      if (std::string_view(key.data(), key.size()) == kCallIdMetadata) {
+        return {value.data(), value.size()};
+      }
+    }
+    return {};
   }
 
   // Starts the only write.
@@ -151,14 +169,18 @@ class StreamCall {
 
 class GrpcTransport : public Transport {
  public:
-  explicit GrpcTransport(std::string address) : address_(std::move(address)) {
+  GrpcTransport(std::string address, std::string token,
+                const std::shared_ptr<grpc::ChannelCredentials>& credentials,
+                const std::string& tls_name)
+      : address_(std::move(address)), token_(std::move(token)) {
     grpc::ChannelArguments arguments;
     arguments.SetMaxReceiveMessageSize(-1);
     arguments.SetMaxSendMessageSize(-1);
     // A host that does not answer at all is given up after this; one that refuses, at once.
     arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5000);
     arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-    channel_ = grpc::CreateCustomChannel(address_, grpc::InsecureChannelCredentials(), arguments);
+    if (!tls_name.empty()) arguments.SetSslTargetNameOverride(tls_name);
+    channel_ = grpc::CreateCustomChannel(address_, credentials, arguments);
     stub_ = std::make_unique<grpc::GenericStub>(channel_);
   }
 
@@ -167,7 +189,8 @@ class GrpcTransport : public Transport {
               const std::function<bool(std::string)>& on_reply) override {
     std::optional<std::string> only;
     if (!request.client_streams) only = next_request();
-    auto call = std::make_shared<StreamCall>(stub_.get(), request);
+    auto call = std::make_shared<StreamCall>(stub_.get(), request, token_);
+    call_id_.clear();
     {
       std::lock_guard<std::mutex> lock(mutex_);
       current_ = call;
@@ -186,6 +209,7 @@ class GrpcTransport : public Transport {
       call->write_last(only ? *only : std::string());
     }
     grpc::Status ended = call->run(on_reply);
+    if (!ended.ok()) call_id_ = call->call_id();
     {
       std::lock_guard<std::mutex> lock(mutex_);
       current_ = nullptr;
@@ -198,6 +222,7 @@ class GrpcTransport : public Transport {
     if (current_ != nullptr) current_->cancel();
   }
 
+  std::string call_id() const override { return call_id_; }
   std::string where() const override { return address_; }
 
  private:
@@ -217,6 +242,8 @@ class GrpcTransport : public Transport {
   }
 
   std::string address_;
+  std::string token_;
+  std::string call_id_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<grpc::GenericStub> stub_;
   std::mutex mutex_;
@@ -225,8 +252,34 @@ class GrpcTransport : public Transport {
 
 }  // namespace
 
-std::unique_ptr<Transport> make_grpc_transport(const std::string& address) {
-  return std::make_unique<GrpcTransport>(address);
+Result<std::unique_ptr<Transport>> make_grpc_transport(const Connection& connection) {
+  const Context& context = connection.context;
+  Status error;
+  auto content = [&](const std::string& path) {
+    if (path.empty() || !error.ok()) return std::string();
+    Result<std::string> text = read_file(path);
+    if (!text.ok()) error = text.status();
+    return text.ok() ? *text : std::string();
+  };
+  std::string token = content(context.token_file);
+  token.erase(std::min(token.find_last_not_of(" \t\r\n") + 1, token.size()));
+  if (token.find_first_of("\r\n") != std::string::npos) {
+    error = Status(IMCTL_INVALID_ARGUMENT, context.token_file + ": a token is one line");
+  }
+  std::shared_ptr<grpc::ChannelCredentials> credentials;
+  if (connection.tls) {
+    grpc::SslCredentialsOptions options;
+    options.pem_root_certs = content(context.tls_ca);
+    options.pem_cert_chain = content(context.tls_cert);
+    options.pem_private_key = content(context.tls_key);
+    credentials = grpc::SslCredentials(options);
+  } else {
+    credentials = grpc::InsecureChannelCredentials();
+  }
+  if (!error.ok()) return error;
+  std::unique_ptr<Transport> made = std::make_unique<GrpcTransport>(
+      connection.address, std::move(token), credentials, context.tls_name);
+  return made;
 }
 
 }  // namespace imctl::host::cli

@@ -13,32 +13,6 @@
 namespace imctl::host::cli {
 namespace {
 
-using Lines = std::vector<std::pair<std::string, std::string>>;
-
-// Two columns; what does not fit beside the first goes below it.
-std::string two_columns(const Lines& lines, size_t width) {
-  constexpr size_t kWidest = 28;
-  size_t left = 0;
-  for (const auto& [first, second] : lines) {
-    size_t size = display_width(first);
-    if (size <= kWidest) left = std::max(left, size);
-  }
-  std::string text;
-  for (const auto& [first, second] : lines) {
-    std::string wrapped = wrap(second, left + 4, width);
-    size_t size = display_width(first);
-    text += "  " + first;
-    if (wrapped.empty()) {
-      text += "\n";
-    } else if (size <= left) {
-      text += wrapped.substr(size + 2);
-    } else {
-      text += "\n" + wrapped;
-    }
-  }
-  return text;
-}
-
 std::string argument_name(const Argument& argument) {
   const auto* field = argument.field;
   if (argument.positional) return argument.flag + (field->is_repeated() ? "..." : "");
@@ -57,6 +31,8 @@ std::string argument_help(const Argument& argument) {
     note = value_name(argument.field);
   if (is_secret(argument.field)) note = "asked for if no file is given";
   if (!argument.positional && argument.field->is_repeated()) note = "may be repeated";
+  std::string absent = argument.field->options().GetExtension(imctl::field).default_();
+  if (!absent.empty()) note += (note.empty() ? "default " : ", default ") + absent;
   if (!note.empty()) text += (text.empty() ? "(" : " (") + note + ")";
   return text;
 }
@@ -71,7 +47,8 @@ std::string usage_line(const VerbEntry& verb, const Arguments& arguments) {
       flags = true;
     }
   }
-  return line + (flags ? " [--flag VALUE]..." : "") + " [-f FILE|-]\n";
+  return line + (flags ? " [--flag VALUE]..." : "") +
+         (arguments.file_short() ? " [-f FILE|-]\n" : " [--file FILE|-]\n");
 }
 
 }  // namespace
@@ -82,9 +59,9 @@ std::string list_help(Catalog* catalog, const std::vector<std::string>& words, s
   auto below = [&](const std::vector<std::string>& path) {
     return words.size() <= path.size() && std::equal(words.begin(), words.end(), path.begin());
   };
-  Lines lines;
+  TwoColumns lines;
   for (const LocalVerb& verb : local_verbs()) {
-    if (below(split_words(verb.path))) lines.emplace_back(verb.path, verb.summary);
+    if (!verb.hidden && below(split_words(verb.path))) lines.emplace_back(verb.path, verb.summary);
   }
   if (catalog != nullptr) {
     for (const VerbEntry& verb : catalog->verbs()) {
@@ -103,7 +80,7 @@ std::string list_help(Catalog* catalog, const std::vector<std::string>& words, s
   }
   return "Usage: imctl NOUN VERB [ARG...] [--flag VALUE]...\n\n"
          "Runs an instant-messaging back end of loadable modules, and speaks to one.\n\nVerbs:\n" +
-         two_columns(lines, width) + "\nFlags of every verb:\n" + flags_help() +
+         two_columns(lines, width) + "\nFlags of every verb:\n" + flags_help(width) +
          "\nMore of each: imctl NOUN VERB --help\n";
 }
 
@@ -114,14 +91,14 @@ Result<std::string> verb_help(Catalog& catalog, const VerbEntry& verb, size_t wi
   std::string text = usage_line(verb, arguments);
   std::string description = comment_of(*method);
   if (!description.empty()) text += "\n" + wrap(description, 0, width);
-  Lines places;
-  Lines flags;
+  TwoColumns places;
+  TwoColumns flags;
   for (const Argument& argument : arguments.all()) {
     (argument.positional ? places : flags)
         .emplace_back(argument_name(argument), argument_help(argument));
   }
   flags.emplace_back(
-      "-f, --file FILE|-",
+      arguments.file_short() ? "-f, --file FILE|-" : "--file FILE|-",
       (*method)->client_streaming()
           ? "the requests as JSON or YAML, one document each; flags change all of them"
           : "the request as JSON or YAML; flags override it");

@@ -7,12 +7,16 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 
 #include "cli/exit_code.h"
+#include "cli/terminal.h"
 
 namespace imctl::host::cli {
 namespace {
+
+constexpr std::chrono::hours kLongestWait(365 * 24);  // any longer is as good as for ever
 
 sigset_t ending_signals() {
   sigset_t set;
@@ -46,6 +50,20 @@ void InterruptWatch::set_call(Transport* transport) {
   transport_ = transport;
 }
 
+void InterruptWatch::hold() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  held_ = true;
+}
+
+bool InterruptWatch::wait_for(std::chrono::nanoseconds time) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  // wait_until of the system's clock: the sanitizers know no other of g++ 12.
+  auto until = std::chrono::system_clock::now() +
+               std::chrono::duration_cast<std::chrono::system_clock::duration>(
+                   std::min<std::chrono::nanoseconds>(time, kLongestWait));
+  return !changed_.wait_until(lock, until, [this] { return interrupted_; });
+}
+
 bool InterruptWatch::interrupted() const {
   std::lock_guard<std::mutex> lock(mutex_);
   return interrupted_;
@@ -60,9 +78,13 @@ void InterruptWatch::watch() {
     if (::read(signals_, &info, sizeof(info)) != sizeof(info)) continue;
     std::lock_guard<std::mutex> lock(mutex_);
     // Nothing of this program's own needs an orderly end then.
-    if (transport_ == nullptr || interrupted_) ::_exit(kInterrupted);
+    if ((transport_ == nullptr && !held_) || interrupted_) {
+      TerminalChange::undo_all();
+      ::_exit(kInterrupted);
+    }
     interrupted_ = true;
-    transport_->cancel();
+    if (transport_ != nullptr) transport_->cancel();
+    changed_.notify_all();
   }
 }
 

@@ -3,6 +3,8 @@
 #ifndef IMCTL_HOST_CLI_INTERRUPT_H
 #define IMCTL_HOST_CLI_INTERRUPT_H
 
+#include <chrono>
+#include <condition_variable>
 #include <mutex>
 #include <thread>
 
@@ -21,7 +23,12 @@ class InterruptWatch {
 
   // Whose call is in progress; nullptr: none is.
   void set_call(Transport* transport);
-  // Was a call cancelled?
+  // From now on the first signal does not end the program between two calls either: who holds it
+  // looks at interrupted().
+  void hold();
+  // Waits; false at once if a signal came or comes.
+  bool wait_for(std::chrono::nanoseconds time);
+  // Did a signal come that did not end the program?
   bool interrupted() const;
 
  private:
@@ -30,7 +37,9 @@ class InterruptWatch {
   int signals_ = -1;  // signalfd
   int stop_ = -1;     // eventfd
   mutable std::mutex mutex_;
+  std::condition_variable changed_;
   Transport* transport_ = nullptr;
+  bool held_ = false;
   bool interrupted_ = false;
   std::thread thread_;
 };

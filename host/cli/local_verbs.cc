@@ -4,6 +4,7 @@
 
 #include "cli/exit_code.h"
 #include "cli/help.h"
+#include "cli/suggest.h"
 #include "cli/text.h"
 
 namespace imctl::host::cli {
@@ -20,47 +21,154 @@ const std::vector<LocalVerb>& local_verbs() {
   static const std::vector<LocalVerb> kVerbs = {
       {"serve", "", "Runs the host",
        "Loads the modules that the config file names and serves them until it is told to end "
-       "(SIGINT,\n"
-       "SIGTERM). The config file is --config, $IMCTL_CONFIG, ~/.config/imctl/imctl.conf or\n"
+       "(SIGINT, SIGTERM). The config file is --config, $IMCTL_CONFIG, ~/.config/imctl/imctl.conf "
+       "or "
        "/etc/imctl/imctl.conf; --set and the environment override it.",
        true, serve},
-      {"module inspect", "FILE.so", "Shows what a module is, without loading it",
+      {"module inspect",
+       "FILE.so",
+       "Shows what a module is, without loading it",
        "Prints the manifest in a module's shared object: its name, version and ABI, the services "
-       "that it\n"
-       "serves with their methods and verbs, what it requires, its settings, and the libraries "
-       "that it\n"
-       "needs. None of its code runs. `-o json` gives the same for scripts.",
-       false, inspect_module},
-      {"module keygen", "FILE", "Makes a pair of keys to sign modules with",
+       "that it serves with their methods and verbs, what it requires, its settings, and the "
+       "libraries that it needs. None of its code runs. `-o json` gives the same for scripts.",
+       false,
+       inspect_module,
+       {},
+       "file"},
+      {"module keygen",
+       "FILE",
+       "Makes a pair of keys to sign modules with",
        "Writes a new secret key to FILE, which only you may read, and the public one to FILE.pub. "
-       "Neither\n"
-       "may be there already. Prints the line for the settings of hosts that are to trust it; "
-       "`-o name`\n"
-       "prints the public key alone.",
-       false, make_module_key},
-      {"module sign", "--key FILE FILE.so...", "Signs a module's file",
+       "Neither may be there already. Prints the line for the settings of hosts that are to trust "
+       "it; `-o name` prints the public key alone.",
+       false,
+       make_module_key,
+       {},
+       "file"},
+      {"module sign",
+       "--key FILE FILE.so...",
+       "Signs a module's file",
        "Writes FILE.so.sig beside each module, an Ed25519 signature over the whole file. A host "
-       "whose\n"
-       "settings have `module_signatures = require` loads only modules that are signed by one of "
-       "its\n"
-       "module_keys.\n"
-       "\n"
-       "  --key FILE   the secret key that `imctl module keygen` made; /dev/stdin to read it from "
-       "a "
-       "pipe",
-       false, sign_module},
-      {"module verify", "FILE.so... [--key KEY]...", "Checks the signature of a module's file",
+       "whose settings have `module_signatures = require` loads only modules that are signed by "
+       "one of its module_keys.",
+       false,
+       sign_module,
+       {{"key", "FILE", "file",
+         "the secret key that `imctl module keygen` made; /dev/stdin to read it from a pipe"}},
+       "file"},
+      {"module verify",
+       "FILE.so... [--key KEY]...",
+       "Checks the signature of a module's file",
        "Says for each file whether it is what was signed, and by which key: good, unsigned, "
-       "malformed,\n"
-       "unknown-key or bad. Only if all are good is the exit code 0. Also says if a host of this "
-       "user\n"
-       "would refuse a file because others may change it.\n"
+       "malformed, unknown-key or bad. Only if all are good is the exit code 0. Also says if a "
+       "host "
+       "of this user would refuse a file because others may change it.",
+       false,
+       verify_module,
+       {{"key", "KEY", "file",
+         "a public key, or the file of one; may be repeated. Default: host.module_keys of the "
+         "config file and the environment"}},
+       "file"},
+      {"context add",
+       "NAME --server ADDR [--flag VALUE]...",
+       "Remembers a host by a name",
+       "`--context NAME` and $IMCTL_CONTEXT then choose it, and `imctl context use NAME` makes it "
+       "the one that is used when nothing else is said. It is kept in "
+       "~/.config/imctl/contexts/NAME.conf ($XDG_CONFIG_HOME). --server ADDR is one of the flags "
+       "of "
+       "every verb; grpcs://HOST:PORT is one with TLS.",
+       false,
+       add_context,
+       {{"token-file", "FILE", "file",
+         "holds the token that proves who we are; read at every call, never copied"},
+        {"tls-ca", "FILE", "file",
+         "certificates (PEM) of those who vouch for the host; default: the system's"},
+        {"tls-cert", "FILE", "file", "our own certificate (PEM)"},
+        {"tls-key", "FILE", "file", "its key (PEM)"},
+        {"tls-name", "NAME", nullptr,
+         "the name in the host's certificate, if it is not the address's"},
+        {"replace", nullptr, nullptr, "if there is one of that name, forget it"},
+        {"use", nullptr, nullptr, "use it from now on"}}},
+      {"context list", "", "Lists the contexts", "The one in use is marked.", false, list_contexts},
+      {"context use",
+       "NAME|--none",
+       "Chooses the context for what follows",
+       "It is used where neither --server, --context nor $IMCTL_SERVER, $IMCTL_CONTEXT say "
+       "otherwise.",
+       false,
+       use_context,
+       {{"none", nullptr, nullptr, "no context: the host of the config file"}},
+       "context"},
+      {"context show",
+       "[NAME]",
+       "Shows a context, or the one in use",
+       "Files are named, not shown.",
+       false,
+       show_context,
+       {},
+       "context"},
+      {"context delete",
+       "NAME",
+       "Forgets a context",
+       "The files that it names stay.",
+       false,
+       delete_context,
+       {},
+       "context"},
+      {"explain",
+       "NOUN.VERB|package.Service/Method|package.Type",
+       "Shows a verb's request, reply and errors field by field",
+       "From the .proto files of the modules that the host has loaded; `-o json` gives the same "
+       "for "
+       "programs.",
+       false,
+       explain,
+       {},
+       "verb"},
+      {"api",
+       "[PREFIX]",
+       "Lists every method that the host serves",
+       "PREFIX: only methods whose names begin with it. `imctl explain` shows one, `imctl call` "
+       "calls it.",
+       false,
+       list_api,
+       {},
+       "method"},
+      {"call",
+       "package.Service/Method [--flag VALUE]... [-f FILE|-]",
+       "Calls any method",
+       "Fields of the request are flags, as with verbs, or come with -f as JSON or YAML, one "
+       "document "
+       "a message where the method takes a stream of them: `-f -` sends them as they are typed. "
+       "Replies are printed as they come, as JSON unless -o says otherwise.",
+       false,
+       call_method,
+       {},
+       "method"},
+      {"run",
+       "FILE|- [--keep-going]",
+       "Carries out many command lines over one connection",
+       "A line is what would stand after `imctl`; quotes and backslashes are as in a shell, `#` "
+       "begins a comment. The first line that fails is named and ends it; exit code 8 says that "
+       "lines before it were carried out. --dry-run, --yes, -o and --timeout hold for all lines.",
+       false,
+       run_lines,
+       {{"keep-going", nullptr, nullptr, "go on after a line that fails; exit code 8 if some did"}},
+       "file"},
+      {"completion",
+       "bash|zsh|fish",
+       "Prints what makes a shell complete imctl's words",
+       "The shell then asks imctl itself for verbs, flags, choices, files, contexts and what lives "
+       "on the host.\n"
        "\n"
-       "  --key KEY    a public key, or the file of one; may be repeated. Default: "
-       "host.module_keys "
-       "of the\n"
-       "               config file and the environment",
-       false, verify_module},
+       "- bash, in ~/.bashrc: source <(imctl completion bash)\n"
+       "- zsh, in ~/.zshrc after compinit: source <(imctl completion zsh)\n"
+       "- fish, in ~/.config/fish/config.fish: imctl completion fish | source",
+       false,
+       show_completion,
+       {},
+       "shell"},
+      {"__complete", "WORD...", "What may stand next", "", false, complete_line, {}, "", true},
       {"version", "", "Shows the program's version", "The same as --version.", false, show_version},
   };
   return kVerbs;
@@ -75,17 +183,75 @@ const LocalVerb* find_local_verb(const std::vector<std::string>& words) {
   return nullptr;
 }
 
-std::string local_help(const LocalVerb& verb) {
+std::string local_help(const LocalVerb& verb, size_t width) {
   std::string text = std::string("Usage: imctl ") + verb.path;
   if (*verb.arguments != '\0') text += std::string(" ") + verb.arguments;
-  text += std::string("\n\n") + verb.description + "\n";
+  text += "\n\n" + wrap(verb.description, 0, width);
+  if (!verb.flags.empty()) {
+    TwoColumns lines;
+    for (const LocalFlag& flag : verb.flags) {
+      lines.emplace_back(std::string("--") + flag.name +
+                             (flag.value == nullptr ? "" : std::string(" ") + flag.value),
+                         flag.help);
+    }
+    text += "\nFlags:\n" + two_columns(lines, width);
+  }
   text += "\nExit codes:\n" + std::string(exit_code_help());
   return text + "\nThe flags of every verb: imctl --help\n";
 }
 
+Result<LocalArguments> read_arguments(LocalCall& call, size_t least, size_t most) {
+  call.usage = true;
+  LocalArguments read;
+  std::vector<std::string> names = flag_names();
+  for (const LocalFlag& flag : call.verb.flags) names.emplace_back(flag.name);
+  bool only_words = false;
+  for (size_t i = 0; i < call.arguments.size(); ++i) {
+    const std::string& word = call.arguments[i];
+    if (!only_words && word == "--") {
+      only_words = true;
+      continue;
+    }
+    if (only_words || word.size() < 2 || word[0] != '-') {
+      read.words.push_back(word);
+      continue;
+    }
+    size_t equals = word.find('=');
+    std::string name = word.substr(0, equals);
+    name.erase(0, name.find_first_not_of('-'));
+    auto flag = std::find_if(call.verb.flags.begin(), call.verb.flags.end(),
+                             [&](const LocalFlag& known) { return name == known.name; });
+    if (flag == call.verb.flags.end() || !word.starts_with("--")) {
+      return Status(IMCTL_INVALID_ARGUMENT, "no such flag " + clean_line(word.substr(0, equals)) +
+                                                did_you_mean(name, names));
+    }
+    bool next = flag->value != nullptr && equals == std::string::npos;
+    if (read.has(name)) return Status(IMCTL_INVALID_ARGUMENT, "--" + name + " is there twice");
+    if (flag->value == nullptr && equals != std::string::npos)
+      return Status(IMCTL_INVALID_ARGUMENT, "--" + name + " takes no value");
+    if (next && i + 1 == call.arguments.size())
+      return Status(IMCTL_INVALID_ARGUMENT, "--" + name + " needs a value");
+    read.flags[name] =
+        next ? call.arguments[++i] : word.substr(std::min(equals, word.size() - 1) + 1);
+  }
+  if (read.words.size() > most) {
+    return Status(IMCTL_INVALID_ARGUMENT,
+                  "what is '" + clean_line(read.words[most]) + "' for? There " +
+                      (most == 0 ? "are no arguments without a flag" : "is one argument too many"));
+  }
+  if (read.words.size() < least) {
+    return Status(IMCTL_INVALID_ARGUMENT,
+                  std::string("write `imctl ") + call.verb.path + " " + call.verb.arguments + "`");
+  }
+  call.usage = false;
+  return read;
+}
+
 std::vector<std::vector<std::string>> local_paths() {
   std::vector<std::vector<std::string>> paths = {{"help"}};
-  for (const LocalVerb& verb : local_verbs()) paths.push_back(split_words(verb.path));
+  for (const LocalVerb& verb : local_verbs()) {
+    if (!verb.hidden) paths.push_back(split_words(verb.path));
+  }
   return paths;
 }
 

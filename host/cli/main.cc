@@ -1,5 +1,4 @@
 #include <langinfo.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <clocale>
@@ -9,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "cli/address.h"
 #include "cli/app.h"
+#include "cli/connection.h"
 #include "cli/embedded_transport.h"
 #include "cli/grpc_transport.h"
 #include "cli/host_options.h"
@@ -30,17 +29,9 @@ Result<std::unique_ptr<Transport>> open_transport(const Flags& flags) {
     options.quiet = true;
     return make_embedded_transport(options);
   }
-  Result<std::string> address =
-      flags.server.empty() ? default_address(flags.config) : Result<std::string>(flags.server);
-  if (!address.ok()) return address.status();
-  return make_grpc_transport(*address);
-}
-
-size_t terminal_width() {
-  if (::isatty(STDOUT_FILENO) == 0) return 0;
-  winsize size{};
-  if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
-  return 80;
+  Result<Connection> connection = find_connection(flags);
+  if (!connection.ok()) return connection.status();
+  return make_grpc_transport(*connection);
 }
 
 // Widths of characters are asked of the locale: it must know UTF-8.
@@ -59,8 +50,7 @@ int main(int argc, char** argv) {
   try {
     set_locale();
     std::vector<std::string> arguments(argv + 1, argv + argc);
-    imctl::host::cli::App app({std::cout, std::cerr, STDIN_FILENO, terminal_width()},
-                              open_transport);
+    imctl::host::cli::App app(imctl::host::cli::standard_terminal(), open_transport);
     code = app.run(arguments);
     std::cout.flush();
     std::cerr.flush();

@@ -131,7 +131,7 @@ const Tree& at(const Tree& tree, const std::string& key) {
 }
 
 void print_settings(const Tree& settings, std::ostream& out) {
-  Table table({"  KEY", "TYPE", "DEFAULT", "ENVIRONMENT", "HELP"}, true, 0);
+  Table table({"  KEY", "TYPE", "DEFAULT", "ENVIRONMENT", "HELP"}, {});
   for (const Tree& setting : settings.items) {
     std::vector<std::string> environment;
     for (const Tree& name : at(setting, "environment").items) environment.push_back(name.text);
@@ -162,7 +162,7 @@ void print_text(const Tree& module, const Manifest& manifest, std::ostream& out)
   out << "Serves:\n";
   for (const Tree& service : at(module, "services").items) {
     out << "  " << clean_line(at(service, "name").text) << '\n';
-    Table table({"METHOD", "KIND", "ACCESS", "VERB"}, false, 0);
+    Table table({"METHOD", "KIND", "ACCESS", "VERB"}, {false});
     for (const Tree& method : at(service, "methods").items) {
       bool from = at(method, "client_streams").text == "true";
       bool to = at(method, "server_streams").text == "true";
@@ -205,7 +205,7 @@ Status inspect_module(LocalCall& call) {
     return {descriptors.status().code(), file->path + ": " + descriptors.status().message()};
   }
   Tree tree = module_tree(*file, **descriptors, check_manifest(*file));
-  switch (call.flags.output) {
+  switch (call.flags.format()) {
     case Format::kJson: call.out << to_json(tree, true) << '\n'; break;
     case Format::kJsonLines: call.out << to_json(tree, false) << '\n'; break;
     case Format::kYaml: call.out << to_yaml(tree); break;

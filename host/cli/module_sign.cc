@@ -165,12 +165,12 @@ struct Column {
 
 // `rows`: a list of objects.
 void print_rows(LocalCall& call, Tree rows, const std::vector<Column>& columns) {
-  switch (call.flags.output) {
+  switch (call.flags.format()) {
     case Format::kJson:
     case Format::kYaml: {
       Tree all = Tree::object();
       all.add("modules", std::move(rows));
-      if (call.flags.output == Format::kYaml) {
+      if (call.flags.format() == Format::kYaml) {
         call.out << to_yaml(all);
       } else {
         call.out << to_json(all, true) << '\n';
@@ -190,11 +190,11 @@ void print_rows(LocalCall& call, Tree rows, const std::vector<Column>& columns) 
       std::vector<Column> shown;
       std::vector<std::string> headers;
       for (const Column& column : columns) {
-        if (column.wide && call.flags.output != Format::kWide) continue;
+        if (column.wide && call.flags.format() != Format::kWide) continue;
         shown.push_back(column);
         headers.emplace_back(column.header);
       }
-      Table table(headers, call.flags.headers, 0);
+      Table table(headers, {call.flags.headers});
       for (const Tree& row : rows.items) {
         std::vector<std::string> cells;
         cells.reserve(shown.size());
@@ -216,7 +216,7 @@ void print_key(LocalCall& call, const std::string& file, const PublicKey& key) {
   tree.add("key_id", Tree::string(key.id()));
   tree.add("secret_key_file", Tree::string(file));
   tree.add("public_key_file", Tree::string(file + ".pub"));
-  switch (call.flags.output) {
+  switch (call.flags.format()) {
     case Format::kJson: call.out << to_json(tree, true) << '\n'; break;
     case Format::kJsonLines: call.out << to_json(tree, false) << '\n'; break;
     case Format::kYaml: call.out << to_yaml(tree); break;

@@ -1,56 +1,155 @@
 #include "cli/printer.h"
 
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include "cli/parts.h"
+#include "cli/suggest.h"
 #include "cli/text.h"
 #include "cli/tree.h"
 
 namespace imctl::host::cli {
+namespace {
 
+using google::protobuf::Descriptor;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 
-Printer::Printer(const google::protobuf::Descriptor* reply, const imctl::Verb& verb, Format format,
-                 bool headers, size_t width, std::ostream& out)
-    : format_(format), out_(out) {
+bool is_list(const FieldDescriptor* field) {
+  return field != nullptr && field->is_repeated() && !field->is_map() &&
+         field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE;
+}
+
+Status no_column(const std::string& flag, const std::string& typed, const Descriptor* row) {
+  std::vector<std::string> names;
+  for (int i = 0; i < row->field_count(); ++i) names.push_back(row->field(i)->name());
+  return {IMCTL_INVALID_ARGUMENT, flag + ": there is no column `" + clean_line(typed) + "`" +
+                                      did_you_mean(lower(typed), names) + "; there are " +
+                                      join(names, ", ")};
+}
+
+}  // namespace
+
+View view_of(const Flags& flags) {
+  return {flags.format(), flags.headers, flags.columns, flags.sort_by};
+}
+
+Printer::Printer(const Descriptor* reply, const imctl::Verb& verb, View view,
+                 const Terminal& terminal)
+    : reply_(reply), view_(std::move(view)), out_(terminal.out) {
+  bool wide = view_.format == Format::kWide;
+  style_ = {view_.headers, wide ? 0 : terminal.width, terminal.color, 0};
   const FieldDescriptor* list = reply->FindFieldByName(verb.rows());
-  if (list != nullptr && list->is_repeated() &&
-      list->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+  if (is_list(list)) {
     list_ = list;
     lists_ = true;
   }
-  bool wide = format == Format::kWide;
-  columns_ = columns_of(list_ == nullptr ? reply : list_->message_type(), verb, wide);
+  find_columns(verb);
   std::vector<std::string> names;
   for (const Column& column : columns_) names.push_back(column.header);
-  table_ = std::make_unique<Table>(names, headers, wide ? 0 : width);
+  table_ = std::make_unique<Table>(names, style_);
+  if (error_.ok() && !view_.sort_by.empty()) find_sort();
 }
 
-void Printer::print(const Message& reply) {
-  ++replies_;
-  const auto* reflection = reply.GetReflection();
-  switch (format_) {
-    case Format::kJson: out_ << to_json(to_tree(reply), true) << '\n'; break;
-    case Format::kYaml: out_ << (replies_ > 1 ? "---\n" : "") << to_yaml(to_tree(reply)); break;
-    default:
-      if (list_ == nullptr) {
-        print_row(reply);
-      } else {
-        for (int i = 0; i < reflection->FieldSize(reply, list_); ++i) {
-          print_row(reflection->GetRepeatedMessage(reply, list_, i));
-        }
+void Printer::find_columns(const imctl::Verb& verb) {
+  const Descriptor* row = list_ == nullptr ? reply_ : list_->message_type();
+  std::vector<std::string> paths(verb.columns().begin(), verb.columns().end());
+  bool wide = view_.format == Format::kWide;
+  parts_ = list_ == nullptr && has_parts(row, paths);
+  columns_ = columns_of(row, paths, wide);
+  if (!view_.columns.empty()) {
+    paths.clear();
+    for (const std::string& typed : view_.columns) {
+      size_t dot = typed.find('.');
+      const FieldDescriptor* list = row->FindFieldByName(typed.substr(0, dot));
+      bool of_part = parts_ && is_list(list);
+      std::string path = of_part ? typed : find_path(row, columns_, typed);
+      if (of_part && dot != std::string::npos &&
+          find_path(list->message_type(), {}, typed.substr(dot + 1)).empty()) {
+        path.clear();
       }
-      if (format_ == Format::kTable || format_ == Format::kWide) table_->flush(out_);
+      if (path.empty() && error_.ok()) error_ = no_column("--columns", typed, row);
+      paths.push_back(path);
+    }
+    parts_ = list_ == nullptr && has_parts(row, paths);
+    columns_ = columns_of(row, paths, false);
   }
-  if (list_ != nullptr) rows_ += static_cast<size_t>(reflection->FieldSize(reply, list_));
+  part_columns_ = std::move(paths);
+}
+
+void Printer::find_sort() {
+  std::string typed = view_.sort_by;
+  descending_ = typed.ends_with(":desc");
+  if (descending_) typed.resize(typed.size() - 5);
+  sorted_ = list_;
+  if (sorted_ == nullptr) {
+    size_t dot = typed.find('.');
+    sorted_ = reply_->FindFieldByName(typed.substr(0, dot));
+    if (!is_list(sorted_) || dot == std::string::npos) {
+      error_ = Status(IMCTL_INVALID_ARGUMENT,
+                      "--sort-by: the reply is no list" +
+                          std::string(parts_ ? "; name one of its lists: LIST.COLUMN" : ""));
+      return;
+    }
+    typed.erase(0, dot + 1);
+  }
+  sort_path_ = find_path(sorted_->message_type(),
+                         list_ == nullptr ? std::vector<Column>() : columns_, typed);
+  if (sort_path_.empty()) error_ = no_column("--sort-by", typed, sorted_->message_type());
+}
+
+void Printer::sort(Message* reply) const {
+  const auto* reflection = reply->GetReflection();
+  int size = reflection->FieldSize(*reply, sorted_);
+  std::vector<int> order(static_cast<size_t>(size));
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](int a, int b) {
+    const Message& first = reflection->GetRepeatedMessage(*reply, sorted_, descending_ ? b : a);
+    const Message& second = reflection->GetRepeatedMessage(*reply, sorted_, descending_ ? a : b);
+    return cell_less(first, second, sort_path_);
+  });
+  // Each place gets its element by swaps; where an element went to is followed.
+  for (size_t i = 0; i < order.size(); ++i) {
+    int from = order[i];
+    while (from < static_cast<int>(i)) from = order[static_cast<size_t>(from)];
+    if (from != static_cast<int>(i)) {
+      reflection->SwapElements(reply, sorted_, static_cast<int>(i), from);
+    }
+  }
+}
+
+void Printer::print(Message* reply) {
+  ++replies_;
+  if (sorted_ != nullptr) sort(reply);
+  const auto* reflection = reply->GetReflection();
+  bool table = view_.format == Format::kTable || view_.format == Format::kWide;
+  if (view_.format == Format::kJson) {
+    out_ << to_json(to_tree(*reply), true) << '\n';
+  } else if (view_.format == Format::kYaml) {
+    out_ << (replies_ > 1 ? "---\n" : "") << to_yaml(to_tree(*reply));
+  } else if (table && parts_) {
+    if (replies_ > 1) out_ << '\n';
+    print_parts(*reply, part_columns_, view_.format == Format::kWide, style_, out_);
+  } else if (list_ == nullptr) {
+    print_row(*reply);
+  } else {
+    for (int i = 0; i < reflection->FieldSize(*reply, list_); ++i) {
+      print_row(reflection->GetRepeatedMessage(*reply, list_, i));
+    }
+  }
+  if (table && !parts_) table_->flush(out_);
+  if (list_ != nullptr) rows_ += static_cast<size_t>(reflection->FieldSize(*reply, list_));
   out_.flush();
 }
 
 void Printer::print_row(const Message& row) {
-  if (format_ == Format::kJsonLines) {
+  if (view_.format == Format::kJsonLines) {
     out_ << to_json(to_tree(row), false) << '\n';
     return;
   }
   if (columns_.empty()) return;
-  if (format_ == Format::kName) {
+  if (view_.format == Format::kName) {
     out_ << clean_line(cell(row, columns_.front().path)) << '\n';
     return;
   }

@@ -12,34 +12,60 @@
 #include "cli/columns.h"
 #include "cli/flags.h"
 #include "cli/table.h"
+#include "cli/terminal.h"
 #include "imctl/options.pb.h"
 
 namespace imctl::host::cli {
 
+// What of it is shown, and how.
+struct View {
+  Format format = Format::kTable;
+  bool headers = true;
+  std::vector<std::string> columns;  // --columns; empty: the verb's own
+  std::string sort_by;               // "COLUMN" or "COLUMN:desc"; empty: as it comes
+};
+View view_of(const Flags& flags);
+
 class Printer {
  public:
-  // `width`: columns of the terminal, 0 if there is none.
-  Printer(const google::protobuf::Descriptor* reply, const imctl::Verb& verb, Format format,
-          bool headers, size_t width, std::ostream& out);
+  // `terminal` gives where to print, the width, and whether there are colours.
+  Printer(const google::protobuf::Descriptor* reply, const imctl::Verb& verb, View view,
+          const Terminal& terminal);
 
-  // Prints one reply, at once.
-  void print(const google::protobuf::Message& reply);
+  // Are there the columns that the view names? INVALID_ARGUMENT names those there are.
+  Status check() const { return error_; }
+
+  // Prints one reply, at once. It may be sorted on the way.
+  void print(google::protobuf::Message* reply);
 
   // The replies were to be lists, and nothing was in them.
   bool found_none() const { return lists_ && rows_ == 0; }
 
  private:
+  void find_columns(const imctl::Verb& verb);
+  void find_sort();
+  void sort(google::protobuf::Message* reply) const;
   void print_row(const google::protobuf::Message& row);
 
-  Format format_;
+  const google::protobuf::Descriptor* reply_;
+  View view_;
   std::ostream& out_;
+  Table::Style style_;
+  Status error_;
   // The reply's list whose elements are the rows; nullptr: the reply itself is one.
   const google::protobuf::FieldDescriptor* list_ = nullptr;
   bool lists_ = false;
   size_t replies_ = 0;
   size_t rows_ = 0;
+  // Not a table: several parts, of which these columns are shown.
+  bool parts_ = false;
+  std::vector<std::string> part_columns_;
   std::vector<Column> columns_;
   std::unique_ptr<Table> table_;
+  // The list that is sorted, and the path in its elements.
+  const google::protobuf::FieldDescriptor* sorted_ = nullptr;
+  std::string sort_path_;
+  bool descending_ = false;
 };
 
 }  // namespace imctl::host::cli

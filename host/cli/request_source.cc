@@ -3,6 +3,7 @@
 #include <google/protobuf/util/json_util.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "cli/field_value.h"
@@ -13,6 +14,19 @@ namespace imctl::host::cli {
 
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
+
+bool takes_standard_input(const Given& given, const google::protobuf::MethodDescriptor& method) {
+  bool lines = false;
+  if (given.file.empty() && method.client_streaming()) {
+    for (int i = 0; i < method.input_type()->field_count(); ++i) {
+      lines = lines || is_lines(method.input_type()->field(i));
+    }
+  }
+  return given.file == "-" || lines ||
+         std::any_of(given.values.begin(), given.values.end(), [](const auto& value) {
+           return (is_file(value.first) || is_secret(value.first)) && value.second == "-";
+         });
+}
 
 RequestSource::RequestSource(const google::protobuf::MethodDescriptor* method,
                              const Arguments& arguments, Given given,
@@ -30,6 +44,24 @@ RequestSource::RequestSource(const google::protobuf::MethodDescriptor* method,
       lines_ = std::make_unique<DocumentReader>(stdin_fd, "standard input");
     }
   }
+}
+
+std::string RequestSource::fill_in(std::string text) const {
+  size_t open = 0;
+  while ((open = text.find('{', open)) != std::string::npos) {
+    size_t close = text.find('}', open);
+    if (close == std::string::npos) break;
+    std::string name = text.substr(open + 1, close - open - 1);
+    std::vector<std::string> values;
+    for (const auto& [field, value] : given_.values) {
+      if (field->name() == name && !is_secret(field)) values.push_back(value);
+    }
+    std::string said =
+        values.empty() && !given_.file.empty() ? "what is in " + given_.file : join(values, ", ");
+    text.replace(open, close - open + 1, said);
+    open += said.size();
+  }
+  return text;
 }
 
 bool RequestSource::says_nothing() const {

@@ -16,11 +16,19 @@
 
 namespace imctl::host::cli {
 
+// Do requests, lines, a file or a secret in them come from there?
+bool takes_standard_input(const Given& given, const google::protobuf::MethodDescriptor& method);
+
 class RequestSource {
  public:
   // `stdin_fd`: where lines come from. The method, `arguments` and `factory` must outlive it.
   RequestSource(const google::protobuf::MethodDescriptor* method, const Arguments& arguments,
                 Given given, google::protobuf::MessageFactory* factory, int stdin_fd);
+
+  bool reads_standard_input() const { return takes_standard_input(given_, *method_); }
+
+  // A text with what the line gives for "{field}" in it.
+  std::string fill_in(std::string text) const;
 
   // Would a request say nothing at all, of a method that has something to be told?
   bool says_nothing() const;

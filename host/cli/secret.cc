@@ -1,11 +1,11 @@
 #include "cli/secret.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <termios.h>
 #include <unistd.h>
 
 #include "cli/field_value.h"
+#include "cli/terminal.h"
 
 namespace imctl::host::cli {
 namespace {
@@ -29,19 +29,19 @@ Result<std::string> ask(const std::string& label) {
   (void)::tcgetattr(fd, &before);
   termios silent = before;
   silent.c_lflag &= ~static_cast<tcflag_t>(ECHO);
-  // Ctrl-C must not leave a terminal without echo behind: it ends the read, not the program.
-  struct sigaction ignore {};
-  struct sigaction old {};
-  ignore.sa_handler = [](int) {};
-  (void)::sigaction(SIGINT, &ignore, &old);
-  (void)::tcsetattr(fd, TCSAFLUSH, &silent);
-  std::string prompt = label.substr(label.find_first_not_of('-')) + ": ";
-  (void)!::write(fd, prompt.data(), prompt.size());
   std::string line;
-  bool whole = read_line(fd, &line);
-  (void)::tcsetattr(fd, TCSAFLUSH, &before);
-  (void)::sigaction(SIGINT, &old, nullptr);
-  (void)!::write(fd, "\n", 1);
+  bool whole = false;
+  {
+    // Ctrl-C must not leave a terminal without echo behind.
+    TerminalChange no_echo([fd, before] {
+      (void)::tcsetattr(fd, TCSAFLUSH, &before);
+      (void)!::write(fd, "\n", 1);
+    });
+    (void)::tcsetattr(fd, TCSAFLUSH, &silent);
+    std::string prompt = label.substr(label.find_first_not_of('-')) + ": ";
+    (void)!::write(fd, prompt.data(), prompt.size());
+    whole = read_line(fd, &line);
+  }
   ::close(fd);
   if (!whole) return Status(IMCTL_CANCELLED, "interrupted");
   return line;

@@ -10,8 +10,13 @@ namespace imctl::host::cli {
 
 class Table {
  public:
-  // `width`: columns of the terminal, 0 if lines may be of any length.
-  Table(std::vector<std::string> headers, bool show_headers, size_t width);
+  struct Style {
+    bool headers = true;
+    size_t width = 0;  // columns of the terminal, 0 if lines may be of any length
+    bool color = false;
+    size_t indent = 0;
+  };
+  Table(std::vector<std::string> headers, Style style);
 
   void add(std::vector<std::string> cells);
 
@@ -22,11 +27,11 @@ class Table {
  private:
   std::vector<size_t> widths() const;
   void print(std::ostream& out, const std::vector<std::string>& cells,
-             const std::vector<size_t>& widths) const;
+             const std::vector<size_t>& widths, bool bold_text) const;
 
   std::vector<std::string> headers_;
+  Style style_;
   bool header_due_;
-  size_t width_;
   std::vector<size_t> wanted_;
   std::vector<std::vector<std::string>> rows_;
 };

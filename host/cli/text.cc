@@ -1,5 +1,6 @@
 #include "cli/text.h"
 
+#include <algorithm>
 #include <array>
 #include <cctype>
 #include <cstdio>
@@ -158,6 +159,29 @@ std::string wrap(std::string_view text, size_t indent, size_t width) {
     start = end + 1;
   }
   return result;
+}
+
+std::string two_columns(const TwoColumns& lines, size_t width) {
+  constexpr size_t kWidest = 28;
+  size_t left = 0;
+  for (const auto& [first, second] : lines) {
+    size_t size = display_width(first);
+    if (size <= kWidest) left = std::max(left, size);
+  }
+  std::string text;
+  for (const auto& [first, second] : lines) {
+    std::string wrapped = wrap(second, left + 4, width);
+    size_t size = display_width(first);
+    text += "  " + first;
+    if (wrapped.empty()) {
+      text += "\n";
+    } else if (size <= left) {
+      text += wrapped.substr(size + 2);
+    } else {
+      text += "\n" + wrapped;
+    }
+  }
+  return text;
 }
 
 std::string dashed(std::string_view field_name) {

@@ -4,6 +4,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace imctl::host::cli {
@@ -31,6 +32,10 @@ std::vector<std::string> split_words(std::string_view text);
 // Breaks text at spaces so that lines are at most `width` columns; every line starts with `indent`
 // spaces, the first one too. Line ends stay; items of a list ("- ") hang.
 std::string wrap(std::string_view text, size_t indent, size_t width);
+
+// Two columns; what does not fit beside the first goes below it.
+using TwoColumns = std::vector<std::pair<std::string, std::string>>;
+std::string two_columns(const TwoColumns& lines, size_t width);
 
 // "ackCount", "ack_count" -> "ack-count".
 std::string dashed(std::string_view field_name);

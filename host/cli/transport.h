@@ -18,6 +18,7 @@ struct CallRequest {
   bool client_streams = false;
   bool server_streams = false;
   bool dry_run = false;
+  std::string call_id;                  // empty: the host makes one
   std::chrono::nanoseconds timeout{0};  // 0: none
 };
 
@@ -34,6 +35,9 @@ class Transport {
 
   // Ends the call in progress with CANCELLED; from any thread or a signal-waiting thread.
   virtual void cancel() = 0;
+
+  // What the host calls the last call that failed; empty if it did not get there.
+  virtual std::string call_id() const { return {}; }
 
   // Where it leads, for messages: "unix:/run/imctl/imctl.sock".
   virtual std::string where() const = 0;

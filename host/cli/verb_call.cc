@@ -3,6 +3,9 @@
 #include <mutex>
 #include <utility>
 
+#include "cli/field_value.h"
+#include "cli/session.h"
+
 namespace imctl::host::cli {
 
 struct VerbCall::Requests {
@@ -25,12 +28,22 @@ VerbCall::VerbCall(const google::protobuf::MethodDescriptor* method, const imctl
       flags_(flags),
       terminal_(terminal),
       requests_(std::make_shared<Requests>(method, verb)),
-      printer_(method->output_type(), verb, flags.output, flags.headers, terminal.width,
-               terminal.out) {}
+      printer_(method->output_type(), verb, view_of(flags), terminal) {
+  // Scripts that take a line a reply want all of them.
+  if (method->server_streaming() && !verb.progress().empty() &&
+      flags.format() != Format::kJsonLines) {
+    progress_fields_ = progress_fields(method->output_type(), verb.progress());
+  }
+}
 
 Status VerbCall::prepare(const std::vector<std::string>& tokens) {
+  if (!printer_.check().ok()) return printer_.check();
   Result<Given> given = requests_->arguments.parse(tokens);
   if (!given.ok()) return given.status();
+  if (terminal_.in < 0 && takes_standard_input(*given, *method_)) {
+    return {IMCTL_INVALID_ARGUMENT,
+            "standard input holds the lines that are carried out: give a file instead of -"};
+  }
   Status status = requests_->arguments.read_secrets(&*given);
   if (!status.ok()) return status;
   requests_->source = std::make_unique<RequestSource>(
@@ -46,6 +59,12 @@ Status VerbCall::prepare(const std::vector<std::string>& tokens) {
   }
   return {};
 }
+
+std::string VerbCall::fill_in(const std::string& text) const {
+  return requests_->source->fill_in(text);
+}
+
+bool VerbCall::reads_standard_input() const { return requests_->source->reads_standard_input(); }
 
 VerbOutcome VerbCall::run(Transport& transport, InterruptWatch& interrupt) {
   if (method_->client_streaming()) return run_stream(transport, interrupt);
@@ -102,10 +121,13 @@ Status VerbCall::call(Transport& transport, InterruptWatch& interrupt,
   request.server_streams = method_->server_streaming();
   request.dry_run = flags_.dry_run;
   request.timeout = flags_.timeout;
+  request.call_id = flags_.call_id.empty() ? new_call_id() : flags_.call_id;
   interrupt.set_call(&transport);
+  started_ = Progress::Clock::now();
   Status status = transport.call(request, next_request,
-                                 [this](const std::string& bytes) { return print(bytes); });
+                                 [this](const std::string& bytes) { return take(bytes); });
   interrupt.set_call(nullptr);
+  print_last();
   if (bad_reply_) {
     return {IMCTL_DATA_LOSS, "the reply is not a valid " + method_->output_type()->full_name()};
   }
@@ -114,13 +136,29 @@ Status VerbCall::call(Transport& transport, InterruptWatch& interrupt,
   return status;
 }
 
-bool VerbCall::print(const std::string& bytes) {
+bool VerbCall::take(const std::string& bytes) {
   std::unique_ptr<google::protobuf::Message> reply(
       replies_.GetPrototype(method_->output_type())->New());
   bad_reply_ = !reply->ParseFromString(bytes);
-  if (!bad_reply_) printer_.print(*reply);
   last_reply_ = std::move(reply);
-  return !bad_reply_ && terminal_.out.good();
+  if (bad_reply_) return false;
+  if (progress_fields_.done == nullptr) {
+    printer_.print(last_reply_.get());
+  } else {
+    if (progress_ == nullptr) {
+      progress_ = std::make_unique<Progress>(terminal_.err, terminal_.err_width,
+                                             is_size(progress_fields_.done), started_);
+    }
+    progress_->show(number_at(*last_reply_, progress_fields_.done),
+                    number_at(*last_reply_, progress_fields_.total), Progress::Clock::now());
+  }
+  return terminal_.out.good();
+}
+
+void VerbCall::print_last() {
+  if (progress_fields_.done == nullptr || last_reply_ == nullptr || bad_reply_) return;
+  if (progress_ != nullptr) progress_->finish(Progress::Clock::now());
+  printer_.print(last_reply_.get());
 }
 
 std::string VerbCall::undone(const std::string& request) const {

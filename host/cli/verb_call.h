@@ -9,10 +9,14 @@
 #include <string>
 #include <vector>
 
-#include "cli/app.h"
 #include "cli/arguments.h"
+#include "cli/flags.h"
+#include "cli/interrupt.h"
 #include "cli/printer.h"
+#include "cli/progress.h"
 #include "cli/request_source.h"
+#include "cli/terminal.h"
+#include "cli/transport.h"
 
 namespace imctl::host::cli {
 
@@ -32,6 +36,12 @@ class VerbCall {
   // Reads the command line. Errors are of usage.
   Status prepare(const std::vector<std::string>& tokens);
 
+  // A text with what the line gives for "{field}" in it. After prepare().
+  std::string fill_in(const std::string& text) const;
+
+  // Does it take requests or a file from there? After prepare().
+  bool reads_standard_input() const;
+
   // A method that takes one request is called once for every document of -f, until one call fails.
   VerbOutcome run(Transport& transport, InterruptWatch& interrupt);
 
@@ -42,7 +52,8 @@ class VerbCall {
   VerbOutcome run_stream(Transport& transport, InterruptWatch& interrupt);
   Status call(Transport& transport, InterruptWatch& interrupt,
               const std::function<std::optional<std::string>()>& next_request);
-  bool print(const std::string& bytes);
+  bool take(const std::string& bytes);
+  void print_last();
   // What the reply says is missing of what the request asked for; empty if all was done, or if the
   // verb has no `acks`.
   std::string undone(const std::string& request) const;
@@ -55,6 +66,10 @@ class VerbCall {
   google::protobuf::DynamicMessageFactory replies_;
   Printer printer_;
   bool bad_reply_ = false;
+  // Replies that only say how far the work is; the last is printed at the end.
+  ProgressFields progress_fields_;
+  std::unique_ptr<Progress> progress_;
+  Progress::Clock::time_point started_;
   std::unique_ptr<google::protobuf::Message> last_reply_;
 };
 

@@ -45,7 +45,7 @@ TEST(TextTest, WrapHangsListItems) {
 TEST(TableTest, AlignsAndFits) {
   (void)std::setlocale(LC_CTYPE, "C.UTF-8");  // NOLINT(concurrency-mt-unsafe)
   std::ostringstream out;
-  Table table({"ID", "NAME", "X"}, true, 0);
+  Table table({"ID", "NAME", "X"}, {});
   table.add({"1", "日本", "z"});
   table.add({"22", "", ""});
   table.flush(out);
@@ -53,7 +53,7 @@ TEST(TableTest, AlignsAndFits) {
   table.flush(out);
   EXPECT_EQ(out.str(), "ID  NAME  X\n1   日本  z\n22\n3   longer name  y\n");
   std::ostringstream narrow;
-  Table fitted({"ID", "TEXT"}, false, 12);
+  Table fitted({"ID", "TEXT"}, {false, 12});
   fitted.add({"1", "a text that is too long"});
   fitted.flush(narrow);
   EXPECT_EQ(narrow.str(), "1  a text t…\n");
@@ -77,8 +77,8 @@ class OutputTest : public NotesTest {
     auto reply = make("GetReply");
     EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(reply_text, reply.get()));
     std::ostringstream out;
-    Printer printer(type("GetReply"), verb({"note", "get"}), format, true, width, out);
-    printer.print(*reply);
+    Printer printer(type("GetReply"), verb({"note", "get"}), {format}, {out, out, -1, width});
+    printer.print(reply.get());
     none_ = printer.found_none();
     return out.str();
   }

@@ -20,6 +20,12 @@ std::string payload(const std::string& text, int count = 0) {
 
 enum class Way { kGrpc, kEmbedded };
 
+std::unique_ptr<Transport> to(const std::string& address) {
+  Result<std::unique_ptr<Transport>> made = make_grpc_transport({address, false, {}});
+  EXPECT_TRUE(made.ok());
+  return std::move(*made);
+}
+
 class TransportTest : public testing::TestWithParam<Way> {
  protected:
   void SetUp() override {
@@ -39,7 +45,7 @@ class TransportTest : public testing::TestWithParam<Way> {
     Result<std::unique_ptr<FrontEnd>> front = FrontEnd::start(*host_);
     ASSERT_TRUE(front.ok()) << front.status().message();
     front_ = std::move(*front);
-    transport_ = make_grpc_transport("unix:" + folder_.path() + "/imctl.sock");
+    transport_ = to("unix:" + folder_.path() + "/imctl.sock");
   }
   void TearDown() override {
     transport_.reset();
@@ -117,7 +123,7 @@ INSTANTIATE_TEST_SUITE_P(Both, TransportTest, testing::Values(Way::kGrpc, Way::k
 
 TEST(GrpcTransportTest, NobodyThere) {
   TemporaryFolder folder;
-  auto transport = make_grpc_transport("unix:" + folder.path() + "/none.sock");
+  auto transport = to("unix:" + folder.path() + "/none.sock");
   auto start = std::chrono::steady_clock::now();
   Status status = transport->call(
       {"/a.B/C"}, [] { return std::optional<std::string>(""); },

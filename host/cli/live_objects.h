@@ -1,0 +1,20 @@
+// Names of what lives on the host, for completion.
+#ifndef IMCTL_HOST_CLI_LIVE_OBJECTS_H
+#define IMCTL_HOST_CLI_LIVE_OBJECTS_H
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "cli/session.h"
+
+namespace imctl::host::cli {
+
+// Asks the verb that lists objects of the kind (its `lists`). Nothing if there is none, or if it
+// fails.
+std::vector<std::string> live_objects(Session& session, const std::string& kind,
+                                      std::chrono::nanoseconds patience);
+
+}  // namespace imctl::host::cli
+
+#endif  // IMCTL_HOST_CLI_LIVE_OBJECTS_H
