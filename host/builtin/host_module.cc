@@ -2,10 +2,13 @@
 #include <string>
 
 #include "builtin/builtin.h"
+#include "builtin/debug_service.h"
 #include "builtin/log_service.h"
+#include "builtin/metric_messages.h"
 #include "builtin/module_messages.h"
 #include "builtin/reflection.h"
 #include "builtin/settings_service.h"
+#include "builtin/status_service.h"
 #include "core/host.h"
 #include "grpc/health/v1/health.pb.h"
 #include "grpc/reflection/v1/reflection.pb.h"
@@ -85,45 +88,7 @@ class HostModule : public Module {
 
   Result<v1::ListMetricsResponse> list_metrics(const v1::ListMetricsRequest& request,
                                                const Context&) {
-    v1::ListMetricsResponse reply;
-    auto add = [&](const std::string& name, const std::string& labels, const char* kind,
-                   double value, const std::string& help) -> v1::Metric* {
-      if (name.compare(0, request.prefix().size(), request.prefix()) != 0) return nullptr;
-      v1::Metric* metric = reply.add_metrics();
-      metric->set_name(name);
-      metric->set_labels(labels);
-      metric->set_kind(kind);
-      metric->set_value(value);
-      metric->set_help(help);
-      return metric;
-    };
-    for (const MethodSlot* slot : host_.methods().all()) {
-      std::string method = "method=\"" + slot->name() + "\"";
-      for (size_t code = 0; code < MethodSlot::kCodes; ++code) {
-        if (slot->ended(code) == 0) continue;
-        add("imctl_calls_total", method + ",code=\"" + std::to_string(code) + "\"", "counter",
-            static_cast<double>(slot->ended(code)),
-            "Calls that ended, by method and gRPC status code");
-      }
-      if (slot->seconds() > 0) {
-        add("imctl_call_seconds_total", method, "counter", slot->seconds(),
-            "Time in calls that ended");
-      }
-    }
-    add("imctl_in_flight_bytes", "", "gauge", static_cast<double>(host_.in_flight()),
-        "Bytes of requests in work");
-    for (const host::Metric* known : host_.metrics().all()) {
-      static constexpr const char* kKinds[] = {"counter", "gauge", "histogram"};
-      v1::Metric* metric =
-          add(known->name(), known->labels(), kKinds[known->kind()], known->value(), known->help());
-      if (metric == nullptr || known->kind() != IMCTL_HISTOGRAM) continue;
-      metric->set_count(known->count());
-      for (size_t i = 0; i < host::Metric::kBounds.size(); ++i) {
-        metric->add_bounds(host::Metric::kBounds[i]);
-        metric->add_buckets(known->bucket(i));
-      }
-    }
-    return reply;
+    return host::list_metrics(host_, request.prefix());
   }
 
   Result<health::HealthCheckResponse> check_health(const health::HealthCheckRequest& request,
@@ -169,6 +134,8 @@ class HostModule : public Module {
   host::Host& host_;
   SettingsService settings_{*this, host_};
   LogService logs_{*this, host_};
+  StatusService status_{*this, host_};
+  DebugService debug_{*this, host_};
 };
 
 }  // namespace

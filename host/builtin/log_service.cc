@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "builtin/times.h"
 #include "core/host.h"
 
 namespace imctl::host {
@@ -20,18 +21,6 @@ using SystemClock = std::chrono::system_clock;
 constexpr size_t kLinesAtOnce = 256;
 constexpr size_t kBytesAtOnce = size_t{64} << 10;
 constexpr int64_t kPatternMemory = int64_t{1} << 20;
-
-std::chrono::nanoseconds to_nanoseconds(const google::protobuf::Duration& duration) {
-  return std::chrono::seconds(duration.seconds()) + std::chrono::nanoseconds(duration.nanos());
-}
-
-void set_time(SystemClock::time_point time, google::protobuf::Timestamp* to) {
-  auto seconds = std::chrono::floor<std::chrono::seconds>(time.time_since_epoch());
-  to->set_seconds(seconds.count());
-  to->set_nanos(static_cast<int32_t>(
-      std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch() - seconds)
-          .count()));
-}
 
 Result<imctl_log_level> level_of(const std::string& text) {
   std::optional<imctl_log_level> level = parse_log_level(text);
@@ -62,8 +51,8 @@ class Filter {
       options.set_max_mem(kPatternMemory);
       filter->grep_ = std::make_unique<RE2>(request.grep(), options);
       if (!filter->grep_->ok()) {
-        return Status(IMCTL_INVALID_ARGUMENT, "grep: not a regular expression: " +
-                                                  filter->grep_->error());
+        return Status(IMCTL_INVALID_ARGUMENT,
+                      "grep: not a regular expression: " + filter->grep_->error());
       }
     }
     return filter;
@@ -158,8 +147,8 @@ Result<v1::LogLevelResponse> LogService::level(const v1::LogLevelRequest& reques
                                                const Context& context) {
   LogLevels& levels = host_.log().levels();
   if (!request.module().empty() && host_.find_module(request.module()) == nullptr) {
-    return Status(IMCTL_NOT_FOUND, "no module " + request.module() +
-                                       " runs: `imctl log level` shows which do");
+    return Status(IMCTL_NOT_FOUND,
+                  "no module " + request.module() + " runs: `imctl log level` shows which do");
   }
   if (request.level().empty() && request.has_for_()) {
     return Status(IMCTL_INVALID_ARGUMENT, "level: --for is for how long which level?");

@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 
+#include "builtin/times.h"
 #include "core/host.h"
 
 namespace imctl::host {
@@ -49,9 +50,7 @@ Result<v1::ChangeModulesResponse> change_modules(const Result<ModuleAdmin::Chang
     one->set_version(change.version);
     one->set_where(change.where);
     one->set_held(change.swap.held);
-    constexpr int64_t kSecond = 1'000'000'000;
-    one->mutable_paused()->set_seconds(change.swap.paused.count() / kSecond);
-    one->mutable_paused()->set_nanos(static_cast<int32_t>(change.swap.paused.count() % kSecond));
+    set_duration(change.swap.paused, one->mutable_paused());
   }
   return reply;
 }

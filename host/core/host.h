@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/call_rates.h"
 #include "core/data_lock.h"
 #include "core/health.h"
 #include "core/host_config.h"
@@ -69,6 +70,20 @@ class Host final : public Road {
   SettingsStore& settings() { return *settings_; }
   // One change of the settings or the modules at a time: waits until no other is under way.
   std::unique_lock<std::mutex> take_turn() { return std::unique_lock(turn_); }
+  // The same without waiting; may have no lock.
+  std::unique_lock<std::mutex> try_turn() { return std::unique_lock(turn_, std::try_to_lock); }
+  // When it was, in nanoseconds of CLOCK_MONOTONIC.
+  int64_t started() const { return started_; }
+  const CallRates& rates() const { return rates_; }
+  // Where calls come in, "HOST:PORT" or "unix:PATH": told by whoever lets them in. [any]
+  void set_listening(std::vector<std::string> addresses) {
+    std::lock_guard lock(live_mutex_);
+    listening_ = std::move(addresses);
+  }
+  std::vector<std::string> listening() const {
+    std::lock_guard lock(live_mutex_);
+    return listening_;
+  }
   // The running module of that name, or nullptr. [any]
   std::shared_ptr<Instance> find_module(std::string_view name) const;
 
@@ -111,8 +126,11 @@ class Host final : public Road {
   ModuleAdmin module_admin_{this};
   SettingsAdmin settings_admin_{this};
   std::mutex turn_;
+  const int64_t started_ = monotonic_now();
+  CallRates rates_{&methods(), &timer()};
   mutable std::mutex live_mutex_;
   LiveConfig live_;
+  std::vector<std::string> listening_;
   bool stopped_ = false;
 };
 

@@ -196,6 +196,7 @@ Result<std::unique_ptr<FrontEnd>> FrontEnd::start(Host& host) {
   if (front_end->server_->grpc == nullptr) {
     return Status(IMCTL_FAILED_PRECONDITION, "gRPC's server cannot start");
   }
+  host.set_listening(front_end->addresses_);
   return front_end;
 }
 

@@ -59,6 +59,18 @@ class IsolatedCode final : public ModuleCode {
   Status apply(const ModuleSettings& settings) override {
     return run(Step::kApply, head_of(settings));
   }
+  Result<State> report() override {
+    Child::Reply reply = supervisor_->run(Step::kState);
+    if (!reply.status.ok()) return reply.status;
+    State state;
+    for (HeadReader in(reply.tail.view()); !in.at_end();) {
+      std::string name(in.str());
+      std::string value(in.str());
+      if (!in.ok()) break;
+      state.emplace_back(std::move(name), std::move(value));
+    }
+    return state;
+  }
   void log_level_changed() override {
     if (supervisor_ != nullptr) supervisor_->wake();
   }

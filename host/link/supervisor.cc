@@ -39,6 +39,7 @@ const char* name_of(Step step) {
     case Step::kRestore: return "restore";
     case Step::kDestroy: return "destroy";
     case Step::kApply: return "apply";
+    case Step::kState: return "state";
   }
   return "step";
 }
@@ -217,10 +218,11 @@ Child::Reply Supervisor::carry_out(Command& command) {
       if (reply.status.ok()) settings_ = command.head;
       return reply;
     }
+    case Step::kState:
     case Step::kSave:
     case Step::kRestore:
       // What it knew went with it: there is nothing to be handed over.
-      if (child_ == nullptr && command.step == Step::kSave) return {};
+      if (child_ == nullptr && command.step != Step::kRestore) return {};
       if (child_ == nullptr) return gone();
       return step(command.step, {}, std::move(command.tail));
     case Step::kDestroy: {

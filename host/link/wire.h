@@ -155,7 +155,7 @@ struct CancelFrame {
 
 // A step of the module's life. A kControl's head is one of these and what belongs to it: for
 // kPrepare and kApply the settings; the state for kRestore is the tail. A kControlReply's head is a
-// FinishFrame, its tail the state of kSave.
+// FinishFrame, its tail the state of kSave, or for kState names and values in turn.
 enum class Step : uint8_t {
   kCreate = 1,
   kPrepare,
@@ -166,6 +166,7 @@ enum class Step : uint8_t {
   kRestore,
   kDestroy,
   kApply,
+  kState,
 };
 
 // Whose call it belongs to, the host knows by the frame's number; 0: none.

@@ -85,6 +85,19 @@ class AbiCode final : public ModuleCode {
     return run([&](imctl_error* error) { return offered->apply(instance_, &raw, error); });
   }
 
+  Result<State> report() override {
+    State state;
+    const auto* offered = table<imctl_state_table>(IMCTL_STATE_TABLE);
+    if (offered == nullptr || !IMCTL_HAS(offered, report) || offered->report == nullptr) {
+      return state;
+    }
+    auto item = [](void* sink, imctl_str name, imctl_str value) {
+      static_cast<State*>(sink)->emplace_back(to_view(name), to_view(value));
+    };
+    offered->report(instance_, item, &state);
+    return state;
+  }
+
   std::string where() const override { return code_ == nullptr ? "built in" : "in process"; }
 
  private:

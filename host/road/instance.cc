@@ -170,6 +170,12 @@ Status Instance::apply(const ModuleSettings& settings) {
   return {status.code(), "module " + name() + ": " + status.message()};
 }
 
+Result<ModuleCode::State> Instance::report() {
+  Result<ModuleCode::State> state = code_->report();
+  if (state.ok()) return state;
+  return Status(state.status().code(), "module " + name() + ": " + state.status().message());
+}
+
 void Instance::log_level_changed() {
   std::lock_guard lock(code_mutex_);
   if (code_ != nullptr) code_->log_level_changed();

@@ -107,6 +107,14 @@ class Instance {
     settings_.swap(settings);
   }
 
+  // imctl.state/1; as a step of its life, while it is active.
+  Result<ModuleCode::State> report();
+  // Calls that it serves now.
+  size_t calls_in_flight() const {
+    std::lock_guard lock(calls_mutex_);
+    return calls_.size();
+  }
+
   // imctl.handover/1; after drain, before activate.
   Result<BufferRef> save();
   Status restore(const BufferRef& state);
@@ -151,7 +159,7 @@ class Instance {
   std::atomic<bool> stuck_{false};
   std::vector<Served> served_;
   Gate gate_;
-  std::mutex calls_mutex_;
+  mutable std::mutex calls_mutex_;
   std::unordered_set<Call*> calls_;
   bool ending_streams_ = false;
   std::atomic<int64_t> stream_bytes_{0};

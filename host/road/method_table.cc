@@ -12,6 +12,7 @@ void MethodSlot::count(int32_t code, int64_t nanoseconds) {
   auto index = static_cast<size_t>(code);
   if (index >= kCodes) index = IMCTL_UNKNOWN;
   ended_[index].fetch_add(1, std::memory_order_relaxed);
+  latency_.add(nanoseconds);
   nanoseconds_.fetch_add(static_cast<uint64_t>(nanoseconds), std::memory_order_relaxed);
 }
 

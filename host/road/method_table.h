@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "imctl/module.h"
+#include "road/latency.h"
 
 struct imctl_target {};
 
@@ -76,6 +77,7 @@ class MethodSlot : public imctl_target {
   double seconds() const {
     return static_cast<double>(nanoseconds_.load(std::memory_order_relaxed)) / 1e9;
   }
+  const Latency& latency() const { return latency_; }
 
  private:
   const std::string name_;
@@ -83,6 +85,7 @@ class MethodSlot : public imctl_target {
   std::shared_ptr<const Route> route_;
   std::array<std::atomic<uint64_t>, kCodes> ended_{};
   std::atomic<uint64_t> nanoseconds_{0};
+  Latency latency_;
 };
 
 class MethodTable {

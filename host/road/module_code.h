@@ -8,6 +8,8 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "imctl/module.h"
 #include "imctl/status.h"
@@ -49,6 +51,9 @@ class ModuleCode {
   virtual Status apply(const ModuleSettings& /*settings*/) {
     return {IMCTL_UNIMPLEMENTED, "it takes no settings while it runs"};
   }
+  // imctl.state/1: names and values. Nothing if the module does not offer it.
+  using State = std::vector<std::pair<std::string, std::string>>;
+  virtual Result<State> report() { return State(); }
   // The lowest level of lines that are logged is another; see Instance::log_enabled. [any]
   virtual void log_level_changed() {}
 

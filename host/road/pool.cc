@@ -27,6 +27,12 @@ bool Pool::post(void (*work)(void* user), void* user, size_t bytes, bool nested)
   return true;
 }
 
+Pool::Load Pool::load() {
+  std::lock_guard lock(mutex_);
+  return {outer_.threads + nested_.threads, outer_.idle + nested_.idle,
+          outer_.queue.size() + nested_.queue.size(), outer_.bytes + nested_.bytes};
+}
+
 bool Pool::on_thread() const { return current_pool == this; }
 
 void Pool::work_loop(Lane& lane) {

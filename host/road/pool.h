@@ -37,6 +37,11 @@ class Pool {
   // other does not come to a halt.
   bool post(void (*work)(void* user), void* user, size_t bytes = 0, bool nested = false);
 
+  struct Load {
+    size_t threads = 0, idle = 0, queue = 0, bytes = 0;  // bytes: that the queue holds on to
+  };
+  Load load();
+
   // Is the calling thread one of this pool's?
   bool on_thread() const;
 

@@ -45,6 +45,7 @@ class ModuleOnce final : public ModuleCode {
   Result<BufferRef> save() override { return code_->save(); }
   Status restore(const BufferRef& state) override { return code_->restore(state); }
   Status apply(const ModuleSettings& settings) override { return code_->apply(settings); }
+  Result<State> report() override { return code_->report(); }
   std::string where() const override { return code_->where(); }
 
  private:

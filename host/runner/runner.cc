@@ -165,6 +165,16 @@ Result<BufferRef> Runner::carry_out(Step step, HeadReader& in, const BufferRef& 
       if (!status.ok()) return status;
       return module_->save();
     }
+    case Step::kState: {
+      Result<ModuleCode::State> state = module_->report();
+      if (!state.ok()) return state.status();
+      HeadWriter out;
+      for (const auto& [name, value] : *state) {
+        out.str(name);
+        out.str(value);
+      }
+      return BufferRef::copy_of(out.bytes());
+    }
     case Step::kRestore: return done(module_->restore(tail));
     case Step::kDestroy: module_->destroy(); return done({});
   }

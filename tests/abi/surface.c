@@ -26,6 +26,7 @@ SURFACE(imctl_json_table)
 SURFACE(imctl_health_table)
 SURFACE(imctl_handover_table)
 SURFACE(imctl_settings_table)
+SURFACE(imctl_state_table)
 
 IMCTL_EXPORT void surface_enums(enum imctl_code code, enum imctl_principal_kind kind,
                                 enum imctl_context_flag flag, enum imctl_log_level level,

@@ -251,10 +251,16 @@ class Engine {
   };
   using Found = std::function<bool(std::string_view data)>;
 
+  // Says a thing of the engine, by name.
+  using Report = std::function<void(std::string_view name, const std::string& value)>;
+
   Engine() = default;
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
   virtual ~Engine() = default;
+
+  // What there is to say of it to those who look for what is wrong. [any]
+  virtual void report(const Report& /*report*/) {}
 
   // [the writer's thread] Does all of them, in order, and makes them durable; while loading() only
   // LoadSnapshot comes. Not OK: none of them is

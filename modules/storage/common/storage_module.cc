@@ -45,8 +45,9 @@ Status StorageModule::activate() {
   if (!engine.ok()) return engine.status();
   engine_ = std::move(*engine);
   next_clean_ = std::chrono::steady_clock::now() + settings_.clean_interval.get();
-  writer_ = std::make_unique<Writer>(engine_.get(), &watchers_, settings_.queue_bytes, metrics_,
-                                     std::min(kTick, settings_.clean_interval.get()), [this] { tick(); });
+  writer_ =
+      std::make_unique<Writer>(engine_.get(), &watchers_, settings_.queue_bytes, metrics_,
+                               std::min(kTick, settings_.clean_interval.get()), [this] { tick(); });
   return {};
 }
 
@@ -77,6 +78,20 @@ size_t StorageModule::limit(uint32_t asked) const {
 size_t StorageModule::page_bytes() const { return settings_.max_reply - kAnswerOverhead; }
 
 size_t StorageModule::watch_bytes() const { return std::min(page_bytes(), kWatchPage); }
+
+void StorageModule::report(State& state) {
+  const Writer::Load load = writer_->load();
+  state.add("writes_waiting", load.waiting);
+  state.add("write_queue_bytes", load.bytes);
+  state.add("write_queue_limit", settings_.queue_bytes);
+  state.add("watchers", watchers_.count());
+  {
+    std::lock_guard lock(dumps_mutex_);
+    state.add("open_dumps", dumps_.size());
+  }
+  if (engine_->loading()) state.add("loading", "a snapshot is being loaded, or a load did not end");
+  engine_->report([&](std::string_view name, const std::string& value) { state.add(name, value); });
+}
 
 // On the writer's thread.
 void StorageModule::tick() {

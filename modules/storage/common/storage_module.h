@@ -38,6 +38,7 @@ class StorageModule : public Module {
 
   Status activate() override;
   Status deactivate() override;
+  void report(State& state) override;
 
  protected:
   // In prepare.

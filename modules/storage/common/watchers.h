@@ -56,6 +56,10 @@ class Watchers {
   void tell(Kind kind, std::string_view name);
   // Something may have happened to anything.
   void tell_all();
+  size_t count() {
+    std::lock_guard lock(mutex_);
+    return waiting_.size();
+  }
 
  private:
   static std::string topic(Kind kind, std::string_view name) {

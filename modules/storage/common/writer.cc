@@ -123,6 +123,11 @@ void Writer::enter(std::unique_ptr<Job> job) {
   wake_.notify_one();
 }
 
+Writer::Load Writer::load() {
+  std::lock_guard lock(mutex_);
+  return {waiting_.size(), bytes_};
+}
+
 void Writer::loop() {
   Clock::time_point next = Clock::now() + interval_;
   std::unique_lock lock(mutex_);

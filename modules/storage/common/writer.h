@@ -66,6 +66,12 @@ class Writer {
   Writer(const Writer&) = delete;
   Writer& operator=(const Writer&) = delete;
 
+  struct Load {
+    size_t waiting = 0;  // writes that no transaction has yet
+    size_t bytes = 0;    // of all that are not finished
+  };
+  Load load();  // from any thread
+
   // From any thread, without waiting. `done(status, work, removed)` is called when it is over,
   // maybe before this returns: RESOURCE_EXHAUSTED if `max_bytes` are waiting already. A write
   // larger than all of the queue gets in when it is empty.

@@ -106,6 +106,14 @@ Status PostgresEngine::unknown_outcome(const Error& error) const {
                                  "): whether it did is not known; try again"};
 }
 
+void PostgresEngine::report(const Report& report) {
+  const Server::Load load = server_.load();
+  report("server", name());
+  report("server_state", load.gone.empty() ? "connected" : "gone: " + load.gone);
+  report("readers", std::to_string(load.readers));
+  report("idle_readers", std::to_string(load.idle));
+}
+
 Status PostgresEngine::commit(std::span<Write* const> writes) {
   bool careful = false;
   for (int tries = 0;; ++tries) {

@@ -37,6 +37,7 @@ class PostgresEngine : public Engine {
                                                       Watchers* watchers, Log warn, Log info);
   ~PostgresEngine() override;
 
+  void report(const Report& report) override;
   Status commit(std::span<Write* const> writes) override;
   bool loading() override { return loading_ && still_loading(); }
   Status get_messages(std::span<const std::string_view> ids, const Found& found) override;

@@ -63,6 +63,11 @@ void Server::listener_lost() {
   listener_tries_ = true;
 }
 
+Server::Load Server::load() {
+  std::lock_guard lock(mutex_);
+  return {readers_, idle_.size(), failures_ > 0 ? reason_ : std::string()};
+}
+
 std::chrono::milliseconds Server::until_next_try() {
   std::lock_guard lock(mutex_);
   if (failures_ == 0) return std::chrono::milliseconds(0);

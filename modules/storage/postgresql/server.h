@@ -61,6 +61,12 @@ class Server {
   // How long to wait before the next try.
   std::chrono::milliseconds until_next_try();
 
+  struct Load {
+    size_t readers = 0, idle = 0;
+    std::string gone;  // why the last try to connect failed; empty if it did not
+  };
+  Load load();
+
   // Ends whatever waits for a connection.
   void stop();
   const std::atomic<bool>& stopping() const { return stopping_; }

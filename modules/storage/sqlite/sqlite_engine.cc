@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <exception>
+#include <filesystem>
 #include <limits>
 #include <type_traits>
 #include <unordered_map>
@@ -124,6 +125,28 @@ void SqliteEngine::publish() {
   (void)deliveries_.published();
   std::lock_guard lock(mutex_);
   buckets_ = std::move(buckets);
+}
+
+void SqliteEngine::report(const Report& report) {
+  auto size = [](const std::string& path) {
+    std::error_code error;
+    const auto bytes = std::filesystem::file_size(path, error);
+    return std::to_string(error ? 0 : bytes);
+  };
+  report("file", options_.path);
+  report("file_bytes", size(options_.path));
+  report("log_bytes", size(options_.path + "-wal"));
+  std::lock_guard lock(mutex_);
+  size_t filters = 0;
+  size_t indexes = 0;
+  for (const Bucket& bucket : *buckets_) {
+    if (bucket.filter != nullptr) ++filters;
+    if (bucket.index != nullptr) ++indexes;
+  }
+  report("buckets", std::to_string(buckets_->size()));
+  report("buckets_with_filter", std::to_string(filters));
+  report("buckets_with_index", std::to_string(indexes));
+  report("idle_readers", std::to_string(idle_.size()));
 }
 
 // ---- writing

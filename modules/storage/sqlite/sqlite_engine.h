@@ -25,6 +25,7 @@ class SqliteEngine final : public Engine {
   static Result<std::unique_ptr<Engine>> open(const Options& options, const Retention& retention);
   ~SqliteEngine() override;
 
+  void report(const Report& report) override;
   Status commit(std::span<Write* const> writes) override;
   bool loading() override { return loading_.load(); }
   Status get_messages(std::span<const std::string_view> ids, const Found& found) override;

@@ -461,6 +461,22 @@ typedef struct imctl_settings_table {
   int32_t (*apply)(void* instance, const imctl_settings* settings, imctl_error* error);
 } imctl_settings_table;
 
+/* ---- "imctl.state/1": offered by a module, for those who look for what is wrong
+ * ------------------------------------------------------------------------------------------------- */
+
+#define IMCTL_STATE_TABLE "imctl.state/1"
+
+typedef struct imctl_state_table {
+  uint32_t struct_size;
+  uint32_t flags; /* 0 */
+  /* Tells what the instance has to say of itself: queues, caches, how far it is behind, who it is
+   * connected to. `item` is called for each thing, before this returns, with a name like
+   * "queue_bytes" and a value for people to read; both are copied. No secrets. Between activate and
+   * quiesce, while calls are served; soon, whatever the module waits for. [lifecycle] */
+  void (*report)(void* instance, void (*item)(void* sink, imctl_str name, imctl_str value),
+                 void* sink);
+} imctl_state_table;
+
 /* Reserved: "imctl.frontend/1", for modules that bring calls in from outside. */
 
 #ifdef __cplusplus

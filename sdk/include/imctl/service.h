@@ -115,6 +115,26 @@ void answer(const Host& host, imctl_call* call, const Result<Reply>& result) {
 
 }  // namespace detail
 
+// What a module says of itself: names like "queue_bytes", and values for people to read.
+class State {
+ public:
+  using Item = void (*)(void* sink, imctl_str name, imctl_str value);
+  State(Item item, void* sink) : item_(item), sink_(sink) {}
+
+  void add(std::string_view name, std::string_view value) {
+    item_(sink_, to_str(name), to_str(value));
+  }
+  template <class Number>
+    requires std::is_arithmetic_v<Number>
+  void add(std::string_view name, Number value) {
+    add(name, std::string_view(std::to_string(value)));
+  }
+
+ private:
+  const Item item_;
+  void* const sink_;
+};
+
 class Module {
  public:
   explicit Module(const Host& host) : host_(host) {}
@@ -130,6 +150,9 @@ class Module {
   // imctl.settings/1: settings declared `live` changed; calls are served meanwhile. A module that has
   // such settings overrides it, as a public member.
   virtual Status apply(const Settings& /*settings*/) { return {}; }
+  // imctl.state/1: what there is to say of this instance to those who look for what is wrong.
+  // Calls are served meanwhile.
+  virtual void report(State& /*state*/) {}
   virtual const void* table(std::string_view /*name*/) { return nullptr; }
   // imctl.handover/1: state in memory that goes to the copy that replaces this one; empty: none.
   virtual Result<std::string> save() { return std::string(); }
@@ -305,6 +328,16 @@ struct ModuleEntry {
       [](void* instance, const imctl_settings* settings, imctl_error* error) {
         return step(error, [&] { return self(instance)->apply(Settings(settings)); });
       }};
+  static constexpr imctl_state_table kState = {
+      sizeof(imctl_state_table), 0,
+      [](void* instance, void (*item)(void*, imctl_str, imctl_str), void* sink) {
+        State state(item, sink);
+        (void)guarded([&]() -> Status {
+          self(instance)->report(state);
+          return {};
+        });
+      }};
+
   static constexpr bool kApplies =
       !std::is_same_v<decltype(&T::apply), Status (Module::*)(const Settings&)>;
 
@@ -337,6 +370,7 @@ struct ModuleEntry {
       [](void* instance, imctl_str name) -> const void* {
         if (to_view(name) == IMCTL_HANDOVER_TABLE) return &kHandover;
         if (kApplies && to_view(name) == IMCTL_SETTINGS_TABLE) return &kSettings;
+        if (to_view(name) == IMCTL_STATE_TABLE) return &kState;
         return self(instance)->table(to_view(name));
       }};
 };

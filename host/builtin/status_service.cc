@@ -1,0 +1,180 @@
+#include "builtin/status_service.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "builtin/module_messages.h"
+#include "builtin/times.h"
+#include "core/host.h"
+#include "core/process_facts.h"
+#include "imctl/event.h"
+
+namespace imctl::host {
+namespace {
+
+constexpr std::chrono::nanoseconds kDefaultInterval = std::chrono::seconds(1);
+constexpr std::chrono::nanoseconds kShortestInterval = std::chrono::milliseconds(10);
+constexpr std::chrono::nanoseconds kLongestInterval = std::chrono::minutes(1);
+// How soon a call that nobody waits for any more is noticed.
+constexpr std::chrono::nanoseconds kLook = std::chrono::milliseconds(100);
+
+void add_modules(Host& host, v1::GetStatusResponse* reply) {
+  const v1::ListModulesResponse list = list_modules(host);
+  for (const v1::ModuleInfo& info : list.modules()) {
+    v1::ModuleStatus* module = reply->add_modules();
+    module->set_name(info.name());
+    module->set_version(info.version());
+    module->set_state(info.state());
+    module->set_where(info.where());
+    module->set_reason(info.reason());
+    module->set_memory(info.memory());
+    if (std::shared_ptr<Instance> instance = host.find_module(info.name())) {
+      module->set_in_flight(instance->calls_in_flight());
+      reply->set_calls_in_flight(reply->calls_in_flight() + instance->calls_in_flight());
+      module->set_data_size(folder_size(host.config().data + "/" + info.name()));
+    }
+    if (info.state() != "active" && info.state() != "off") {
+      reply->add_problems("module " + info.name() + " is " + info.state() +
+                          (info.reason().empty() ? "" : ": " + info.reason()));
+    }
+  }
+}
+
+// What was counted of a method until some moment.
+struct Count {
+  uint64_t ended = 0;
+  uint64_t failed = 0;
+  Latency::Counts latency{};
+};
+
+Count count_of(const MethodSlot& slot) {
+  Count count;
+  for (size_t code = 0; code < MethodSlot::kCodes; ++code) {
+    count.ended += slot.ended(code);
+    if (is_failure(code)) count.failed += slot.ended(code);
+  }
+  count.latency = slot.latency().counts();
+  return count;
+}
+
+using Counts = std::map<const MethodSlot*, Count>;
+
+Counts counts_of(Host& host) {
+  Counts counts;
+  for (const MethodSlot* slot : host.methods().all()) counts.emplace(slot, count_of(*slot));
+  return counts;
+}
+
+v1::TopResponse difference(const Counts& before, const Counts& after,
+                           std::chrono::nanoseconds took) {
+  v1::TopResponse reply;
+  set_duration(took, reply.mutable_interval());
+  const double seconds = std::chrono::duration<double>(took).count();
+  for (const auto& [slot, now] : after) {
+    const auto then = before.find(slot);
+    Count count = now;
+    if (then != before.end()) {
+      count.ended -= then->second.ended;
+      count.failed -= then->second.failed;
+      for (size_t i = 0; i < count.latency.size(); ++i) {
+        count.latency[i] -= then->second.latency[i];
+      }
+    }
+    if (count.ended == 0) continue;
+    v1::MethodLoad* method = reply.add_methods();
+    method->set_method(slot->name().substr(1));
+    if (auto route = slot->route()) method->set_module(route->instance->name());
+    method->set_calls(count.ended);
+    method->set_failures(count.failed);
+    method->set_calls_per_second(static_cast<double>(count.ended) / seconds);
+    method->set_failures_per_second(static_cast<double>(count.failed) / seconds);
+    auto quantile = [&](double part) {
+      return std::chrono::nanoseconds(Latency::quantile(count.latency, part));
+    };
+    set_duration(quantile(0.5), method->mutable_p50());
+    set_duration(quantile(0.99), method->mutable_p99());
+  }
+  std::sort(reply.mutable_methods()->begin(), reply.mutable_methods()->end(),
+            [](const v1::MethodLoad& a, const v1::MethodLoad& b) {
+              return std::pair(b.calls(), a.method()) < std::pair(a.calls(), b.method());
+            });
+  return reply;
+}
+
+}  // namespace
+
+v1::GetStatusResponse status_of(Host& host) {
+  v1::GetStatusResponse reply;
+  const HostConfig& config = host.config();
+  reply.set_version(IMCTL_VERSION);
+  const auto now = std::chrono::system_clock::now();
+  const std::chrono::nanoseconds uptime(monotonic_now() - host.started());
+  set_duration(std::chrono::duration_cast<std::chrono::seconds>(uptime), reply.mutable_uptime());
+  set_time(std::chrono::floor<std::chrono::seconds>(
+               now - std::chrono::duration_cast<std::chrono::system_clock::duration>(uptime)),
+           reply.mutable_started());
+  reply.set_pid(::getpid());
+  reply.set_domain(config.domain);
+  reply.set_data(config.data);
+  reply.set_config_file(host.options().config_file);
+  for (const std::string& address : host.listening()) {
+    constexpr std::string_view kUnix = "unix:";
+    const bool local = address.starts_with(kUnix);
+    v1::Listener* listener = reply.add_listeners();
+    listener->set_address(local ? address.substr(kUnix.size()) : address);
+    listener->set_kind(local ? "unix" : "tcp");
+    listener->set_access(local              ? "whoever may open it"
+                         : config.auth_none ? "everybody"
+                                            : "who proves who they are");
+  }
+  reply.set_request_bytes(static_cast<uint64_t>(host.in_flight()));
+  reply.set_max_request_bytes(static_cast<uint64_t>(host.bounds.max_in_flight.load()));
+  const CallTotals totals = total_calls(host.methods());
+  reply.set_calls(totals.ended);
+  reply.set_failures(totals.failed);
+  const CallRates::Rates rates = host.rates().lately();
+  reply.set_calls_per_second(rates.ended);
+  reply.set_failures_per_second(rates.failed);
+  const ProcessFacts process = process_facts();
+  reply.set_memory(process.resident);
+  reply.set_threads(process.threads);
+  reply.set_open_files(process.open_files);
+  reply.set_data_size(folder_size(config.data));
+  add_modules(host, &reply);
+  reply.set_health(reply.problems().empty() ? "serving" : "ill");
+  return reply;
+}
+
+StatusService::StatusService(Module& module, Host& host) : host_(host) {
+  module.serve("/imctl.host.v1.Status/Get", this, &StatusService::get);
+  module.serve("/imctl.host.v1.Status/Top", this, &StatusService::top);
+}
+
+Task<Result<v1::TopResponse>> StatusService::top(const v1::TopRequest& request,
+                                                 const Context& context) {
+  const std::chrono::nanoseconds interval =
+      request.has_interval() ? to_nanoseconds(request.interval()) : kDefaultInterval;
+  if (interval < kShortestInterval || interval > kLongestInterval) {
+    co_return Status(IMCTL_INVALID_ARGUMENT, "interval: give 10ms to 1m");
+  }
+  const int64_t start = monotonic_now();
+  const int64_t end = start + interval.count();
+  const Counts before = counts_of(host_);
+  // The timer's: it may still be setting it when this has gone on.
+  auto woken = std::make_shared<Event>();
+  while (monotonic_now() < end) {
+    if (context.cancelled()) co_return Status(IMCTL_CANCELLED, "nobody waits for it");
+    host_.timer().at(std::min(end, monotonic_now() + kLook.count()), [woken] { woken->set(); });
+    co_await *woken;
+  }
+  co_return difference(before, counts_of(host_), std::chrono::nanoseconds(monotonic_now() - start));
+}
+
+}  // namespace imctl::host

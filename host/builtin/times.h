@@ -1,0 +1,33 @@
+// Times between protobuf's messages and std::chrono.
+#ifndef IMCTL_HOST_BUILTIN_TIMES_H
+#define IMCTL_HOST_BUILTIN_TIMES_H
+
+#include <google/protobuf/duration.pb.h>
+#include <google/protobuf/timestamp.pb.h>
+
+#include <chrono>
+#include <cstdint>
+
+namespace imctl::host {
+
+inline std::chrono::nanoseconds to_nanoseconds(const google::protobuf::Duration& duration) {
+  return std::chrono::seconds(duration.seconds()) + std::chrono::nanoseconds(duration.nanos());
+}
+
+inline void set_duration(std::chrono::nanoseconds from, google::protobuf::Duration* to) {
+  auto seconds = std::chrono::duration_cast<std::chrono::seconds>(from);
+  to->set_seconds(seconds.count());
+  to->set_nanos(static_cast<int32_t>((from - seconds).count()));
+}
+
+inline void set_time(std::chrono::system_clock::time_point time, google::protobuf::Timestamp* to) {
+  auto seconds = std::chrono::floor<std::chrono::seconds>(time.time_since_epoch());
+  to->set_seconds(seconds.count());
+  to->set_nanos(static_cast<int32_t>(
+      std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch() - seconds)
+          .count()));
+}
+
+}  // namespace imctl::host
+
+#endif  // IMCTL_HOST_BUILTIN_TIMES_H
