@@ -62,8 +62,8 @@ class Filter {
       options.set_max_mem(kPatternMemory);
       filter->grep_ = std::make_unique<RE2>(request.grep(), options);
       if (!filter->grep_->ok()) {
-        return Status(IMCTL_INVALID_ARGUMENT, "grep: not a regular expression: " +
-                                                  filter->grep_->error());
+        return Status(IMCTL_INVALID_ARGUMENT,
+                      "grep: not a regular expression: " + filter->grep_->error());
       }
     }
     return filter;
@@ -158,8 +158,8 @@ Result<v1::LogLevelResponse> LogService::level(const v1::LogLevelRequest& reques
                                                const Context& context) {
   LogLevels& levels = host_.log().levels();
   if (!request.module().empty() && host_.find_module(request.module()) == nullptr) {
-    return Status(IMCTL_NOT_FOUND, "no module " + request.module() +
-                                       " runs: `imctl log level` shows which do");
+    return Status(IMCTL_NOT_FOUND,
+                  "no module " + request.module() + " runs: `imctl log level` shows which do");
   }
   if (request.level().empty() && request.has_for_()) {
     return Status(IMCTL_INVALID_ARGUMENT, "level: --for is for how long which level?");

@@ -117,10 +117,9 @@ Result<std::vector<SettingExplanation>> explain_settings(const Host& host, const
   }
   if (!chosen.empty()) return chosen;
   std::string near = nearest(key, names);
-  return Status(IMCTL_NOT_FOUND,
-                "no module that runs has the setting or the section " + key +
-                    (near.empty() ? "; `imctl config explain` shows what there is"
-                                  : "; did you mean " + near + "?"));
+  return Status(IMCTL_NOT_FOUND, "no module that runs has the setting or the section " + key +
+                                     (near.empty() ? "; `imctl config explain` shows what there is"
+                                                   : "; did you mean " + near + "?"));
 }
 
 }  // namespace imctl::host

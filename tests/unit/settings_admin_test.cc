@@ -76,8 +76,9 @@ TEST(SettingsAdmin, ChangesWhileCallsAndSwapsGoOn) {
 TEST(SettingsAdmin, WhatOneRefusesTheOtherGivesBack) {
   ManagedHost managed(config());
   ASSERT_TRUE(managed.status.ok()) << managed.status.message();
-  managed.write(config("[tuner-b]\nword = stubborn\n[tuner-a]\nspeed = 77\nnames = x\n"
-                       "[host]\nmax_depth = 5\n"));
+  managed.write(
+      config("[tuner-b]\nword = stubborn\n[tuner-a]\nspeed = 77\nnames = x\n"
+             "[host]\nmax_depth = 5\n"));
   Status status = managed.host->settings_admin().reload({"test"}).status();
   EXPECT_EQ(status.code(), IMCTL_ABORTED) << status.message();
   EXPECT_NE(status.message().find("tuner-b.word"), std::string::npos) << status.message();

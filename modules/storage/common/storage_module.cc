@@ -45,8 +45,9 @@ Status StorageModule::activate() {
   if (!engine.ok()) return engine.status();
   engine_ = std::move(*engine);
   next_clean_ = std::chrono::steady_clock::now() + settings_.clean_interval.get();
-  writer_ = std::make_unique<Writer>(engine_.get(), &watchers_, settings_.queue_bytes, metrics_,
-                                     std::min(kTick, settings_.clean_interval.get()), [this] { tick(); });
+  writer_ =
+      std::make_unique<Writer>(engine_.get(), &watchers_, settings_.queue_bytes, metrics_,
+                               std::min(kTick, settings_.clean_interval.get()), [this] { tick(); });
   return {};
 }
 
