@@ -156,9 +156,7 @@ SettingsAdmin::Delta SettingsAdmin::compare(const Plan& plan) const {
   return delta;
 }
 
-Status SettingsAdmin::check(const Plan& plan, const Delta& delta) const {
-  // That the host can, it knows from the plan; whether a file can be written, from trying.
-  (void)plan;
+Status SettingsAdmin::check(const Delta& delta) const {
   for (const auto& description : delta.tried) {
     Status status = host_->modules().probe(description);
     if (status.ok()) continue;
@@ -222,7 +220,7 @@ Result<SettingsAdmin::Changes> SettingsAdmin::carry_out(const PendingChange& pen
                                                         const std::string& what) {
   const Plan& plan = pending.plan;
   Delta delta = compare(plan);
-  Status status = check(plan, delta);
+  Status status = check(delta);
   if (!status.ok()) return status;
   if (!author.dry_run) {
     status = apply(plan, &delta);
@@ -406,7 +404,7 @@ Result<SettingsAdmin::Changes> SettingsAdmin::validate(const std::string& conten
   Result<Plan> plan = host_->plan({&content, "FILE", false});
   if (!plan.ok()) return plan.status();
   Delta delta = compare(*plan);
-  Status status = check(*plan, delta);
+  Status status = check(delta);
   if (!status.ok()) return status;
   return std::move(delta.changes);
 }

@@ -97,6 +97,21 @@ TEST(SettingsAdmin, WhatOneRefusesTheOtherGivesBack) {
   EXPECT_TRUE(changes->empty());
 }
 
+TEST(SettingsAdmin, AModuleThatDoesNotListenHasToBeReplaced) {
+  ManagedHost managed(
+      "[host]\nswap_watch = 0s\nmodules = tuner-b\nmodule_path = " IMCTL_TEST_MODULES
+      "/deaf\n[tuner-b]\nisolate = no\n");
+  ASSERT_TRUE(managed.status.ok()) << managed.status.message();
+  auto changes = managed.host->settings_admin().set("tuner-b.speed", {"50"}, {"test"});
+  ASSERT_TRUE(changes.ok()) << changes.status().message();
+  ASSERT_EQ(changes->size(), 1U);
+  EXPECT_EQ(changes->front().state, "waiting");
+  EXPECT_EQ(changes->front().how, "imctl module reload tuner-b");
+  EXPECT_EQ(show(*managed.host, "B").speed(), 10U);
+  ASSERT_TRUE(managed.host->module_admin().reload("tuner-b", {"test"}).ok());
+  EXPECT_EQ(show(*managed.host, "B").speed(), 50U);
+}
+
 TEST(SettingsAdmin, TheSameValueWrittenDifferentlyIsNoChange) {
   ManagedHost managed(config("[host]\nstop_timeout = 60s\n"));
   ASSERT_TRUE(managed.status.ok()) << managed.status.message();
