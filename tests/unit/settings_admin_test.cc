@@ -144,6 +144,12 @@ TEST(SettingsAdmin, BindingsWait) {
   EXPECT_EQ(changes->front().how, "restart");
 }
 
+TEST(SettingsAdmin, WhatNobodySaidIsNotShownAsNo) {
+  ManagedHost managed(config());
+  ASSERT_TRUE(managed.status.ok()) << managed.status.message();
+  EXPECT_EQ(managed.host->settings_admin().find("tuner-a.enabled")->text, "");
+}
+
 TEST(SettingsAdmin, EverySettingIsExplained) {
   ManagedHost managed(config());
   ASSERT_TRUE(managed.status.ok()) << managed.status.message();
