@@ -208,7 +208,7 @@ Status Host::stop() {
 }
 
 std::shared_ptr<Instance> Host::find_module(std::string_view name) const {
-  for (const std::shared_ptr<Instance>& module : modules_.view()->modules) {
+  for (auto view = modules_.view(); const std::shared_ptr<Instance>& module : view->modules) {
     if (module->name() == name) return module;
   }
   return nullptr;
@@ -241,7 +241,7 @@ void Host::set_log_level(const std::string& module, imctl_log_level level,
 
 void Host::log_levels_changed() {
   set_logs_calls(log_->levels().enabled(IMCTL_LOG_DEBUG, "host"));
-  for (const std::shared_ptr<Instance>& module : modules_.view()->modules) {
+  for (auto view = modules_.view(); const std::shared_ptr<Instance>& module : view->modules) {
     module->log_level_changed();
   }
 }

@@ -79,7 +79,8 @@ Result<ModuleAdmin::Changes> ModuleAdmin::change(const SettingsEditor& edit,
   const Plan& plan = pending->plan;
 
   std::set<std::string> before;
-  for (const auto& instance : host_->modules().view()->modules) before.insert(instance->name());
+  for (auto view = host_->modules().view(); const auto& instance : view->modules)
+    before.insert(instance->name());
   Changes changes;
   for (const std::string& name : only) {
     std::shared_ptr<const Description> wanted = plan.find(name);

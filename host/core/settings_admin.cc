@@ -82,7 +82,8 @@ SettingsAdmin::InForce SettingsAdmin::in_force() const {
     std::lock_guard lock(mutex_);
     now.values = own_;
   }
-  for (const std::shared_ptr<Instance>& instance : host_->modules().view()->modules) {
+  for (auto view = host_->modules().view();
+       const std::shared_ptr<Instance>& instance : view->modules) {
     const Description& description = instance->description();
     if (description.is_builtin() || !description.remote.empty()) continue;
     now.values[instance->name()] = instance->settings()->values;
@@ -277,7 +278,7 @@ Status SettingsAdmin::check_known(const std::string& key) const {
   auto values = now.values.find(section_of(key));
   std::vector<std::string> names;
   if (values == now.values.end()) {
-    for (const OffModule& off : host_->modules().view()->off) {
+    for (auto view = host_->modules().view(); const OffModule& off : view->off) {
       if (off.name == section_of(key)) return {};
       names.push_back(off.name);
     }
