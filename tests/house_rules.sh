@@ -15,4 +15,9 @@ if grep -rnE '#include *[<"](core|cli|grpc|builtin|host)/' --include='*.h' --inc
   echo "a module or the SDK includes the host"
   fail=1
 fi
+# Before C++23 the view would be gone before the loop begins.
+if grep -rnE 'for \([^;]* : .*view\(\)->' --include='*.h' --include='*.cc' host tests; then
+  echo "a loop over what a temporary view has: for (auto view = ...view(); const auto& x : view->...)"
+  fail=1
+fi
 exit $fail

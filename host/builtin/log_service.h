@@ -9,8 +9,6 @@ namespace imctl::host {
 
 class Host;
 
-namespace v1 = imctl::host::v1;
-
 class LogService {
  public:
   LogService(Module& module, Host& host);

@@ -20,7 +20,7 @@ std::string bytes_of(const FileDescriptor& file) {
 // before?
 bool clashes(const Host& host, const Instance& owner, const FileDescriptor& file) {
   std::string own = bytes_of(file);
-  for (const std::shared_ptr<Instance>& other : host.modules().view()->modules) {
+  for (auto view = host.modules().view(); const std::shared_ptr<Instance>& other : view->modules) {
     if (other.get() == &owner) return false;  // the first keeps the plain path
     const FileDescriptor* same =
         other->description().descriptors->pool().FindFileByName(file.name());
@@ -67,14 +67,16 @@ bool serves(const Instance& instance, const std::string& symbol) {
 
 std::vector<std::string> Reflection::services() const {
   std::set<std::string> names;
-  for (const std::shared_ptr<Instance>& instance : host_.modules().view()->modules) {
+  for (auto view = host_.modules().view();
+       const std::shared_ptr<Instance>& instance : view->modules) {
     names.insert(manifest_of(*instance).serves().begin(), manifest_of(*instance).serves().end());
   }
   return {names.begin(), names.end()};
 }
 
 std::optional<std::vector<std::string>> Reflection::file_by_name(const std::string& name) const {
-  for (const std::shared_ptr<Instance>& instance : host_.modules().view()->modules) {
+  for (auto view = host_.modules().view();
+       const std::shared_ptr<Instance>& instance : view->modules) {
     std::string prefix = instance->name() + "/";
     bool prefixed = name.rfind(prefix, 0) == 0;
     const google::protobuf::DescriptorPool& pool = instance->description().descriptors->pool();
@@ -90,7 +92,8 @@ std::optional<std::vector<std::string>> Reflection::file_by_name(const std::stri
 std::optional<std::vector<std::string>> Reflection::file_of_symbol(
     const std::string& symbol) const {
   for (bool served : {true, false}) {
-    for (const std::shared_ptr<Instance>& instance : host_.modules().view()->modules) {
+    for (auto view = host_.modules().view();
+         const std::shared_ptr<Instance>& instance : view->modules) {
       if (serves(*instance, symbol) != served) continue;
       const FileDescriptor* file =
           instance->description().descriptors->pool().FindFileContainingSymbol(symbol);
@@ -102,7 +105,8 @@ std::optional<std::vector<std::string>> Reflection::file_of_symbol(
 
 std::optional<std::vector<std::string>> Reflection::file_of_extension(const std::string& type,
                                                                       int number) const {
-  for (const std::shared_ptr<Instance>& instance : host_.modules().view()->modules) {
+  for (auto view = host_.modules().view();
+       const std::shared_ptr<Instance>& instance : view->modules) {
     const google::protobuf::DescriptorPool& pool = instance->description().descriptors->pool();
     const google::protobuf::Descriptor* message = pool.FindMessageTypeByName(type);
     const auto* extension =
@@ -114,7 +118,8 @@ std::optional<std::vector<std::string>> Reflection::file_of_extension(const std:
 
 std::optional<std::vector<int>> Reflection::extension_numbers(const std::string& type) const {
   std::optional<std::set<int>> numbers;
-  for (const std::shared_ptr<Instance>& instance : host_.modules().view()->modules) {
+  for (auto view = host_.modules().view();
+       const std::shared_ptr<Instance>& instance : view->modules) {
     const google::protobuf::DescriptorPool& pool = instance->description().descriptors->pool();
     const google::protobuf::Descriptor* message = pool.FindMessageTypeByName(type);
     if (message == nullptr) continue;

@@ -75,14 +75,16 @@ Result<v1::ChangeSettingsResponse> SettingsService::set(const v1::SetSettingRequ
   std::vector<std::string> values(request.values().begin(), request.values().end());
   if (values.empty() == request.secret().empty()) {
     return Status(IMCTL_INVALID_ARGUMENT,
-                  request.key() + ": which value? Give it after the key, or, if it is a secret, "
-                                  "with --secret (asks), --secret=@FILE or --secret=-");
+                  request.key() +
+                      ": which value? Give it after the key, or, if it is a secret, "
+                      "with --secret (asks), --secret=@FILE or --secret=-");
   }
   std::optional<SettingValue> now = host_.settings_admin().find(request.key());
   if (!values.empty() && now && now->secret) {
     return Status(IMCTL_INVALID_ARGUMENT,
-                  request.key() + " is a secret, which others could see on the command line: give "
-                                  "it with --secret (asks), --secret=@FILE or --secret=-");
+                  request.key() +
+                      " is a secret, which others could see on the command line: give "
+                      "it with --secret (asks), --secret=@FILE or --secret=-");
   }
   if (values.empty()) values.push_back(request.secret());
   return message_of(
@@ -91,8 +93,7 @@ Result<v1::ChangeSettingsResponse> SettingsService::set(const v1::SetSettingRequ
 
 Result<v1::ChangeSettingsResponse> SettingsService::unset(const v1::UnsetSettingRequest& request,
                                                           const Context& context) {
-  return message_of(
-      host_.settings_admin().unset(request.key(), author(context, request.why())));
+  return message_of(host_.settings_admin().unset(request.key(), author(context, request.why())));
 }
 
 Result<v1::ExplainSettingResponse> SettingsService::explain(

@@ -10,8 +10,6 @@ namespace imctl::host {
 
 class Host;
 
-namespace v1 = imctl::host::v1;
-
 class SettingsService {
  public:
   SettingsService(Module& module, Host& host);

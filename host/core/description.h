@@ -18,10 +18,10 @@ namespace imctl::host {
 struct Description {
   ModuleFile file;
   std::shared_ptr<Descriptors> descriptors;
-  std::string config;       // its settings message, serialized
+  std::string config;                // its settings message, serialized
   std::vector<SettingValue> values;  // of its section
-  SectionSettings section;  // what every module's section has
-  bool isolated = false;    // runs in a process of its own
+  SectionSettings section;           // what every module's section has
+  bool isolated = false;             // runs in a process of its own
   std::string remote;  // the address of the host that it stands for; empty: a module of this one
 
   const std::string& name() const { return file.manifest.name(); }

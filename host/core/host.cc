@@ -87,7 +87,7 @@ Status Host::start() {
   if (!logs.ok()) return logs;
 
   // Nothing of a module's code runs before all of this holds.
-  Result<Plan> wanted = plan();
+  Result<Plan> wanted = plan({});
   if (!wanted.ok()) return wanted.status();
   Status status = data_lock_.take(config_.data);
   if (!status.ok()) return status;
@@ -110,21 +110,22 @@ Status Host::start() {
   return {};
 }
 
-Result<Plan> Host::plan(const std::string* file, const std::string& name) const {
+Result<Plan> Host::plan(const PlanOptions& options) const {
   // One that was made since the host started counts too.
   std::string path = settings_ == nullptr ? options_.config_file : settings_->file();
   std::string content;
-  if (file == nullptr && settings_ != nullptr) {
+  if (options.content != nullptr) {
+    content = *options.content;
+  } else if (settings_ != nullptr) {
     Result<std::string> read = settings_->read();
     if (!read.ok()) return read.status();
     content = std::move(*read);
-    file = &content;
   }
   Result<SettingsSources> loaded =
-      file == nullptr
+      options.content == nullptr && settings_ == nullptr
           ? SettingsSources::load(path, options_.set, options_.environment)
-          : SettingsSources::load_content(name.empty() ? path : name, *file, options_.set,
-                                          options_.environment);
+          : SettingsSources::load_content(options.name.empty() ? path : options.name, content,
+                                          options_.set, options_.environment);
   if (!loaded.ok()) return loaded.status();
   auto sources = std::make_shared<SettingsSources>(std::move(*loaded));
   Result<HostConfig> config =
@@ -132,15 +133,28 @@ Result<Plan> Host::plan(const std::string* file, const std::string& name) const 
   if (!config.ok()) return config.status();
   DescribeRemote describe_remote;
   if (options_.remote_hosts != nullptr) {
-    Status status = options_.remote_hosts->configure(config->remote);
+    // How this host proves itself does not change while it runs.
+    Status status = settings_ == nullptr ? options_.remote_hosts->configure(config->remote)
+                                         : options_.remote_hosts->check(config->remote);
     if (!status.ok()) return status;
-    describe_remote = [this](const std::string& address, const std::vector<std::string>& services) {
-      return options_.remote_hosts->describe(address, services);
+    describe_remote = [this, &options](const std::string& address,
+                                       const std::vector<std::string>& services) {
+      return options.ask_others ? options_.remote_hosts->describe(address, services)
+                                : as_known(address);
     };
   }
   Result<Plan> plan = make_plan(*sources, *config, builtin_, describe_remote);
   if (plan.ok()) plan->sources = std::move(sources);
   return plan;
+}
+
+std::shared_ptr<const Description> Host::as_known(const std::string& address) const {
+  if (std::shared_ptr<Instance> running = find_module(address)) return running->settings();
+  auto unknown = std::make_shared<Description>();
+  unknown->remote = address;
+  unknown->file.manifest.set_name(address);
+  unknown->descriptors = builtin_->descriptors;
+  return unknown;
 }
 
 LiveConfig Host::live() const {
@@ -194,7 +208,7 @@ Status Host::stop() {
 }
 
 std::shared_ptr<Instance> Host::find_module(std::string_view name) const {
-  for (const std::shared_ptr<Instance>& module : modules_.view()->modules) {
+  for (auto view = modules_.view(); const std::shared_ptr<Instance>& module : view->modules) {
     if (module->name() == name) return module;
   }
   return nullptr;
@@ -227,7 +241,7 @@ void Host::set_log_level(const std::string& module, imctl_log_level level,
 
 void Host::log_levels_changed() {
   set_logs_calls(log_->levels().enabled(IMCTL_LOG_DEBUG, "host"));
-  for (const std::shared_ptr<Instance>& module : modules_.view()->modules) {
+  for (auto view = modules_.view(); const std::shared_ptr<Instance>& module : view->modules) {
     module->log_level_changed();
   }
 }

@@ -87,10 +87,15 @@ class Host final : public Road {
   // The running module of that name, or nullptr. [any]
   std::shared_ptr<Instance> find_module(std::string_view name) const;
 
-  // What the settings ask for now. `file`: the content of the config file as it would be, which
-  // errors call `name`, or as the file's own name if that is empty; nullptr: as it is on disk.
-  // Nothing is changed.
-  Result<Plan> plan(const std::string* file = nullptr, const std::string& name = {}) const;
+  // What the settings ask for now. Nothing is changed.
+  struct PlanOptions {
+    // The content of the config file as it would be; nullptr: as it is on disk.
+    const std::string* content = nullptr;
+    std::string name{};  // what errors call that; empty: as the file
+    // Other hosts are asked what they serve, which may take seconds; else they count as they are.
+    bool ask_others = true;
+  };
+  Result<Plan> plan(const PlanOptions& options) const;
 
   // Which lines of a module are logged; `time`: for how long, then it falls back by itself.
   void set_log_level(const std::string& module, imctl_log_level level,
@@ -112,6 +117,8 @@ class Host final : public Road {
   explicit Host(HostOptions options);
   Status start();
   void log_levels_changed();
+  // The other host as it is described now, or as one of which nothing is known.
+  std::shared_ptr<const Description> as_known(const std::string& address) const;
   Result<std::unique_ptr<ModuleCode>> make_code(
       const std::shared_ptr<const Description>& description);
 

@@ -1,6 +1,6 @@
 // The host's log: lines to standard error, the journal or a file, by a thread of its own, and the
-// newest of them in memory. Bounded: when the disk or the terminal stalls, or lines come faster than
-// they can be written, old ones are dropped and counted rather than calls held up.
+// newest of them in memory. Bounded: when the disk or the terminal stalls, or lines come faster
+// than they can be written, old ones are dropped and counted rather than calls held up.
 #ifndef IMCTL_HOST_CORE_LOG_H
 #define IMCTL_HOST_CORE_LOG_H
 
@@ -31,10 +31,10 @@ enum class LogFormat { kText, kJson };
 // Where lines go and how they look.
 struct LogOptions {
   LogFormat format = LogFormat::kText;
-  std::string file;            // empty: standard error, or the journal if that is what it is
-  size_t file_size = 0;        // when another is begun
-  size_t file_count = 0;       // of those that are kept beside it
-  size_t memory = 4u << 20;    // bytes of lines that can be read while the host runs
+  std::string file;          // empty: standard error, or the journal if that is what it is
+  size_t file_size = 0;      // when another is begun
+  size_t file_count = 0;     // of those that are kept beside it
+  size_t memory = 4u << 20;  // bytes of lines that can be read while the host runs
 
   bool operator==(const LogOptions&) const = default;
 };

@@ -36,7 +36,11 @@ void append_clean(std::string* line, std::string_view text) {
 size_t sequence(std::string_view text) {
   auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
   unsigned char lead = byte(0);
-  size_t size = lead < 0x80 ? 1 : lead >> 5 == 6 ? 2 : lead >> 4 == 14 ? 3 : lead >> 3 == 30 ? 4 : 0;
+  size_t size = lead < 0x80       ? 1
+                : lead >> 5 == 6  ? 2
+                : lead >> 4 == 14 ? 3
+                : lead >> 3 == 30 ? 4
+                                  : 0;
   if (size == 0 || size > text.size()) return 0;
   for (size_t i = 1; i < size; ++i) {
     if (byte(i) >> 6 != 2) return 0;
@@ -181,8 +185,13 @@ Status LogSink::open(const LogOptions& options) {
                                                       : text_line;
   try {
     if (!options.file.empty()) {
+      spdlog::file_event_handlers handlers;
+      // Else a line would wait for others, and a full disk would be noticed by nobody.
+      handlers.after_open = [](const spdlog::filename_t&, std::FILE* file) {
+        (void)setvbuf(file, nullptr, _IOLBF, BUFSIZ);
+      };
       output->sink = std::make_shared<spdlog::sinks::rotating_file_sink_mt>(
-          options.file, options.file_size, options.file_count);
+          options.file, options.file_size, options.file_count, false, handlers);
     } else if (journal) {
       output->sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
     } else {
@@ -223,7 +232,6 @@ void LogSink::log(const spdlog::details::log_msg& message) {
   try {
     write(*to, unpack_line(message));
     if (dropped_) tell_dropped();
-    if (waiting_ && waiting_() == 0) to->sink->flush();
   } catch (const std::exception&) {
     // The disk is full. There is nowhere to say so but in the count.
     if (Metric* counter = counter_.load()) counter->add(1);

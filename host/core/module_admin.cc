@@ -74,12 +74,13 @@ Result<ModuleAdmin::Changes> ModuleAdmin::change(const SettingsEditor& edit,
                                                  const std::set<std::string>& only,
                                                  const std::set<std::string>& again,
                                                  const Author& author, const std::string& why) {
-  Result<PendingChange> pending = PendingChange::make(*host_, edit);
+  Result<PendingChange> pending = PendingChange::make(*host_, edit, true);
   if (!pending.ok()) return pending.status();
   const Plan& plan = pending->plan;
 
   std::set<std::string> before;
-  for (const auto& instance : host_->modules().view()->modules) before.insert(instance->name());
+  for (auto view = host_->modules().view(); const auto& instance : view->modules)
+    before.insert(instance->name());
   Changes changes;
   for (const std::string& name : only) {
     std::shared_ptr<const Description> wanted = plan.find(name);
@@ -99,7 +100,7 @@ Result<ModuleAdmin::Changes> ModuleAdmin::change(const SettingsEditor& edit,
   if (!swaps.ok()) return swaps.status();
   if (pending->content != pending->base) {
     Status kept = pending->keep(*host_, author, why, [&] {
-      Result<Plan> back = host_->plan(&pending->base);
+      Result<Plan> back = host_->plan({&pending->base});
       return back.ok() ? host_->modules().apply(*back, only, {}).status() : back.status();
     });
     if (!kept.ok()) return kept;
@@ -301,7 +302,7 @@ Result<ModuleAdmin::Changes> ModuleAdmin::rollback(const std::string& name, cons
 
 void ModuleAdmin::refresh_remote(const std::string& address) {
   auto turn = host_->take_turn();
-  Result<Plan> plan = host_->plan();
+  Result<Plan> plan = host_->plan({});
   Status status = plan.status();
   if (plan.ok()) status = host_->modules().apply(*plan, {address}).status();
   if (!status.ok()) {

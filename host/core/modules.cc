@@ -92,6 +92,12 @@ Status Modules::probe(const std::shared_ptr<const Description>& description) {
 }
 
 Status Modules::apply_settings(Instance& instance, std::shared_ptr<const Description> description) {
+  // Not beside a step of its life.
+  std::lock_guard lock(change_mutex_);
+  if (stopped_) return {IMCTL_UNAVAILABLE, "the host is stopping"};
+  if (instance.state() != InstanceState::kActive) {
+    return {IMCTL_UNIMPLEMENTED, "module " + instance.name() + " does not work"};
+  }
   Status status = instance.apply(settings_of(*description));
   if (status.ok()) instance.set_settings(std::move(description));
   return status;

@@ -8,18 +8,19 @@
 
 namespace imctl::host {
 
-Result<PendingChange> PendingChange::make(Host& host, const SettingsEditor& edit) {
+Result<PendingChange> PendingChange::make(Host& host, const SettingsEditor& edit, bool ask_others) {
   Result<std::string> base = host.settings().read();
   if (!base.ok()) return base.status();
   Result<SettingsEdit> edited = SettingsEdit::open(*base, host.settings().file());
   if (!edited.ok()) return edited.status();
   Status status = edit(*edited);
   if (!status.ok()) return status;
-  return make(host, std::move(*base), edited->content());
+  return make(host, std::move(*base), edited->content(), ask_others);
 }
 
-Result<PendingChange> PendingChange::make(Host& host, std::string base, std::string content) {
-  Result<Plan> plan = host.plan(&content);
+Result<PendingChange> PendingChange::make(Host& host, std::string base, std::string content,
+                                          bool ask_others) {
+  Result<Plan> plan = host.plan({&content, {}, ask_others});
   if (!plan.ok()) return plan.status();
   return PendingChange{std::move(base), std::move(content), std::move(*plan)};
 }
@@ -34,9 +35,9 @@ Status PendingChange::keep(Host& host, const Author& author, const std::string& 
   // It is in the file, but the disk does not promise to keep it.
   if (status.code() == IMCTL_DATA_LOSS) return status;
   Status back = undo();
-  std::string told = back.ok() ? what + " was undone, since it could not be kept: "
-                               : what + " is done, but could not be kept, nor undone (" +
-                                     back.message() + "): ";
+  std::string told =
+      back.ok() ? what + " was undone, since it could not be kept: "
+                : what + " is done, but could not be kept, nor undone (" + back.message() + "): ";
   return {status.code(), told + status.message()};
 }
 

@@ -29,9 +29,10 @@ struct PendingChange {
   std::string content;  // what it is to hold
   Plan plan;            // what that asks for
 
-  // Errors say which setting, which line and what to do.
-  static Result<PendingChange> make(Host& host, const SettingsEditor& edit);
-  static Result<PendingChange> make(Host& host, std::string base, std::string content);
+  // Errors say which setting, which line and what to do. `ask_others`: as for Host::plan().
+  static Result<PendingChange> make(Host& host, const SettingsEditor& edit, bool ask_others);
+  static Result<PendingChange> make(Host& host, std::string base, std::string content,
+                                    bool ask_others);
 
   // Puts the content in the file, now that it was carried out. `what`: in words, for the history.
   // Where that fails has `undo` carry out the opposite; the error says so.

@@ -26,7 +26,9 @@ struct RemoteSettings {
 class RemoteHosts {
  public:
   virtual ~RemoteHosts() = default;
-  // Before all else, and again when the settings changed.
+  // Would configure() take them?
+  virtual Status check(const RemoteSettings& settings) const = 0;
+  // Before all else.
   virtual Status configure(RemoteSettings settings) = 0;
   // The host at `address` as if it were a module that serves `services`. Waits a few seconds at
   // most; then what it said at an earlier time counts, and if it never was reached it has no

@@ -27,7 +27,7 @@ struct SettingValue {
   std::string text;    // as written; "***" for a secret that is set; a URI's password is "***" too
   std::string source;  // "default", "imctl.conf:12", "env DB_URI", "--set"
   bool secret = false;
-  bool live = false;           // it may be changed while its module runs
+  bool live = false;  // it may be changed while its module runs
   bool list = false;
   std::string default_text{};  // masked likewise
   // The value itself, however it was written: for comparing, never to be shown.

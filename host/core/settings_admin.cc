@@ -82,7 +82,8 @@ SettingsAdmin::InForce SettingsAdmin::in_force() const {
     std::lock_guard lock(mutex_);
     now.values = own_;
   }
-  for (const std::shared_ptr<Instance>& instance : host_->modules().view()->modules) {
+  for (auto view = host_->modules().view();
+       const std::shared_ptr<Instance>& instance : view->modules) {
     const Description& description = instance->description();
     if (description.is_builtin() || !description.remote.empty()) continue;
     now.values[instance->name()] = instance->settings()->values;
@@ -98,13 +99,14 @@ SettingsAdmin::Delta SettingsAdmin::compare(const Plan& plan) const {
   for (const auto& [section, values] : now.values) sections.insert(section);
   for (const auto& [section, values] : plan.values) sections.insert(section);
   static const SectionValues kNone;
-  auto values_of = [](const std::map<std::string, SectionValues>& all, const std::string& name)
-      -> const SectionValues& {
+  auto values_of = [](const std::map<std::string, SectionValues>& all,
+                      const std::string& name) -> const SectionValues& {
     auto at = all.find(name);
     return at == all.end() ? kNone : at->second;
   };
   for (const std::string& section : sections) {
-      bool own = now.modules.count(section) == 0 && (section == "host" || section == "bind" || section == "nodes");
+    bool own = now.modules.count(section) == 0 &&
+               (section == "host" || section == "bind" || section == "nodes");
     auto running = now.modules.find(section);
     bool runs = running != now.modules.end();
     std::shared_ptr<const Description> wanted = own ? nullptr : plan.find(section);
@@ -155,9 +157,7 @@ SettingsAdmin::Delta SettingsAdmin::compare(const Plan& plan) const {
   return delta;
 }
 
-Status SettingsAdmin::check(const Plan& plan, const Delta& delta) const {
-  // That the host can, it knows from the plan; whether a file can be written, from trying.
-  (void)plan;
+Status SettingsAdmin::check(const Delta& delta) const {
   for (const auto& description : delta.tried) {
     Status status = host_->modules().probe(description);
     if (status.ok()) continue;
@@ -204,8 +204,7 @@ Status SettingsAdmin::apply(const Plan& plan, Delta* delta) {
 Status SettingsAdmin::undo(const Delta& delta) {
   Status first;
   for (size_t i = delta.done.size(); i-- > 0;) {
-    Status status =
-        host_->modules().apply_settings(*delta.done[i].first, delta.done[i].second);
+    Status status = host_->modules().apply_settings(*delta.done[i].first, delta.done[i].second);
     if (first.ok() && !status.ok()) first = status;
   }
   if (delta.host_before) {
@@ -222,15 +221,15 @@ Result<SettingsAdmin::Changes> SettingsAdmin::carry_out(const PendingChange& pen
                                                         const std::string& what) {
   const Plan& plan = pending.plan;
   Delta delta = compare(plan);
-  Status status = check(plan, delta);
+  Status status = check(delta);
   if (!status.ok()) return status;
   if (!author.dry_run) {
     status = apply(plan, &delta);
     if (!status.ok()) {
       Status back = undo(delta);
-      return Status(status.code(), status.message() + (back.ok() ? "; nothing was changed"
-                                                                 : "; and going back failed: " +
-                                                                       back.message()));
+      return Status(status.code(),
+                    status.message() + (back.ok() ? "; nothing was changed"
+                                                  : "; and going back failed: " + back.message()));
     }
     status = pending.keep(*host_, author, what, [&] { return undo(delta); });
     if (!status.ok() && status.code() != IMCTL_DATA_LOSS) return status;
@@ -245,9 +244,9 @@ Result<SettingsAdmin::Changes> SettingsAdmin::carry_out(const PendingChange& pen
   if (!author.dry_run) host_->log().info(what + " (" + author.who + ")");
 
   const std::string section = section_of(key);
-  bool told = key.empty() ||
-              std::any_of(delta.changes.begin(), delta.changes.end(),
-                          [&](const SettingChange& change) { return change.key == key; });
+  bool told =
+      key.empty() || std::any_of(delta.changes.begin(), delta.changes.end(),
+                                 [&](const SettingChange& change) { return change.key == key; });
   if (!told) {
     SettingChange change{key, "", "", "unchanged", "", ""};
     auto values = plan.values.find(section);
@@ -279,7 +278,7 @@ Status SettingsAdmin::check_known(const std::string& key) const {
   auto values = now.values.find(section_of(key));
   std::vector<std::string> names;
   if (values == now.values.end()) {
-    for (const OffModule& off : host_->modules().view()->off) {
+    for (auto view = host_->modules().view(); const OffModule& off : view->off) {
       if (off.name == section_of(key)) return {};
       names.push_back(off.name);
     }
@@ -295,15 +294,15 @@ Status SettingsAdmin::check_known(const std::string& key) const {
   if (may_be_free) return {};
   for (const SettingValue& value : values->second) names.push_back(value.key);
   std::string near = nearest(key, names);
-  return {IMCTL_NOT_FOUND, "there is no setting " + key +
-                               (near.empty() ? "; `imctl config list " + section_of(key) +
-                                                   "` shows what there is"
-                                             : "; did you mean " + near + "?")};
+  return {IMCTL_NOT_FOUND,
+          "there is no setting " + key +
+              (near.empty() ? "; `imctl config list " + section_of(key) + "` shows what there is"
+                            : "; did you mean " + near + "?")};
 }
 
 SettingsView SettingsAdmin::list(const std::string& prefix) const {
   SettingsView view;
-  Result<Plan> plan = host_->plan();
+  Result<Plan> plan = host_->plan({nullptr, {}, false});
   Changes changes;
   if (plan.ok()) {
     changes = compare(*plan).changes;
@@ -356,9 +355,12 @@ Result<SettingsAdmin::Changes> SettingsAdmin::set(const std::string& key,
     return Status(IMCTL_INVALID_ARGUMENT,
                   key + " takes one value; one with blanks in it goes in quotes");
   }
-  Result<PendingChange> pending = PendingChange::make(*host_, [&](SettingsEdit& edit) {
-    return edit.set(section_of(key), name_in_section(key), host::join(values, ", "));
-  });
+  Result<PendingChange> pending = PendingChange::make(
+      *host_,
+      [&](SettingsEdit& edit) {
+        return edit.set(section_of(key), name_in_section(key), host::join(values, ", "));
+      },
+      false);
   if (!pending.ok()) return pending.status();
   return carry_out(*pending, key, author, "config set " + key);
 }
@@ -367,18 +369,21 @@ Result<SettingsAdmin::Changes> SettingsAdmin::unset(const std::string& key, cons
   auto turn = host_->take_turn();
   Status status = check_known(key);
   if (!status.ok()) return status;
-  Result<PendingChange> pending = PendingChange::make(*host_, [&](SettingsEdit& edit) {
-    (void)edit.unset(section_of(key), name_in_section(key));
-    return Status();
-  });
+  Result<PendingChange> pending = PendingChange::make(
+      *host_,
+      [&](SettingsEdit& edit) {
+        (void)edit.unset(section_of(key), name_in_section(key));
+        return Status();
+      },
+      false);
   if (!pending.ok()) return pending.status();
   return carry_out(*pending, key, author, "config unset " + key);
 }
 
 Result<SettingsAdmin::Changes> SettingsAdmin::reload(const Author& author) {
   auto turn = host_->take_turn();
-  Result<PendingChange> pending =
-      PendingChange::make(*host_, [](SettingsEdit&) { return Status(); });
+  Result<PendingChange> pending = PendingChange::make(
+      *host_, [](SettingsEdit&) { return Status(); }, false);
   if (!pending.ok()) return pending.status();
   return carry_out(*pending, "", author, "config reload");
 }
@@ -390,24 +395,24 @@ Result<SettingsAdmin::Changes> SettingsAdmin::rollback(uint64_t number, const Au
   Result<std::string> base = host_->settings().read();
   if (!base.ok()) return base.status();
   Result<PendingChange> pending =
-      PendingChange::make(*host_, std::move(*base), std::move(*content));
+      PendingChange::make(*host_, std::move(*base), std::move(*content), false);
   if (!pending.ok()) return pending.status();
   return carry_out(*pending, "", author, "config rollback " + std::to_string(number));
 }
 
 Result<SettingsAdmin::Changes> SettingsAdmin::validate(const std::string& content) const {
   auto turn = host_->take_turn();
-  Result<Plan> plan = host_->plan(&content, "FILE");
+  Result<Plan> plan = host_->plan({&content, "FILE", false});
   if (!plan.ok()) return plan.status();
   Delta delta = compare(*plan);
-  Status status = check(*plan, delta);
+  Status status = check(delta);
   if (!status.ok()) return status;
   return std::move(delta.changes);
 }
 
 Result<SettingsAdmin::Changes> SettingsAdmin::diff(
     const std::optional<std::string>& content) const {
-  Result<Plan> plan = content ? host_->plan(&*content, "FILE") : host_->plan();
+  Result<Plan> plan = host_->plan({content ? &*content : nullptr, content ? "FILE" : "", false});
   if (!plan.ok()) return plan.status();
   return compare(*plan).changes;
 }

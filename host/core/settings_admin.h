@@ -91,7 +91,7 @@ class SettingsAdmin {
 
   InForce in_force() const;
   Delta compare(const Plan& plan) const;
-  Status check(const Plan& plan, const Delta& delta) const;
+  Status check(const Delta& delta) const;
   Status apply(const Plan& plan, Delta* delta);
   Status undo(const Delta& delta);
   // Of which `key` is the one that was asked for; may be empty.

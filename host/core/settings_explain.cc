@@ -98,7 +98,8 @@ Result<std::vector<SettingExplanation>> explain_settings(const Host& host, const
   explain("host", own.message("imctl.host.v1.Config"), &all);
   explain("bind", own.message("imctl.host.v1.BindConfig"), &all);
   const Descriptor* of_all = own.message("imctl.host.v1.ModuleConfig");
-  for (const std::shared_ptr<Instance>& instance : host.modules().view()->modules) {
+  for (auto view = host.modules().view();
+       const std::shared_ptr<Instance>& instance : view->modules) {
     const Description& description = instance->description();
     if (description.is_builtin() || !description.remote.empty()) continue;
     if (!description.manifest().config().empty()) {
@@ -117,10 +118,9 @@ Result<std::vector<SettingExplanation>> explain_settings(const Host& host, const
   }
   if (!chosen.empty()) return chosen;
   std::string near = nearest(key, names);
-  return Status(IMCTL_NOT_FOUND,
-                "no module that runs has the setting or the section " + key +
-                    (near.empty() ? "; `imctl config explain` shows what there is"
-                                  : "; did you mean " + near + "?"));
+  return Status(IMCTL_NOT_FOUND, "no module that runs has the setting or the section " + key +
+                                     (near.empty() ? "; `imctl config explain` shows what there is"
+                                                   : "; did you mean " + near + "?"));
 }
 
 }  // namespace imctl::host

@@ -13,7 +13,7 @@ class Host;
 
 struct SettingExplanation {
   std::string key;
-  std::string type;    // "text", "size", "list of durations"
+  std::string type;  // "text", "size", "list of durations"
   std::string default_text;
   std::string bounds;  // "1..1000", "at least 1KiB", a pattern, the choices
   bool live = false;

@@ -107,6 +107,7 @@ std::string SettingField::printable(std::string_view text) const {
 
 std::string SettingField::printable_default() const {
   if (!options_.default_().empty() || is_list()) return printable(options_.default_());
+  if (field_->has_optional_keyword()) return "";  // nobody says anything
   if (is_duration(field_)) return "0s";
   switch (field_->cpp_type()) {
     case FieldDescriptor::CPPTYPE_STRING: return "";

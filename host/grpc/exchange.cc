@@ -33,8 +33,9 @@ bool good_call_id(std::string_view id) {
 // A client did, not a host that forwards: that one knows it.
 bool gave_call_id(const Call& call) {
   const CallParams& params = call.params();
-  return params.depth == 0 && std::any_of(params.metadata.begin(), params.metadata.end(),
-                                          [](const auto& one) { return one.first == kCallIdMetadata; });
+  return params.depth == 0 &&
+         std::any_of(params.metadata.begin(), params.metadata.end(),
+                     [](const auto& one) { return one.first == kCallIdMetadata; });
 }
 
 }  // namespace

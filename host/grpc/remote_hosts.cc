@@ -72,8 +72,12 @@ class Announcer {
 
 class GrpcRemoteHosts final : public RemoteHosts {
  public:
+  Status check(const RemoteSettings& settings) const override {
+    return check_node_credential(settings);
+  }
+
   Status configure(RemoteSettings settings) override {
-    Status status = check_node_credential(settings);
+    Status status = check(settings);
     if (!status.ok()) return status;
     std::lock_guard lock(mutex_);
     settings_ = std::move(settings);

@@ -58,16 +58,16 @@ void Dispatcher::admit(Call& call) {
         return;
       case Gate::Entry::kFull:
         call.refuse(*road_, retry_later(IMCTL_RESOURCE_EXHAUSTED,
-                                "module " + instance.name() +
-                                    " is being replaced and no more calls may wait for it "
-                                    "(host.swap_hold_bytes): try again soon"));
+                                        "module " + instance.name() +
+                                            " is being replaced and no more calls may wait for it "
+                                            "(host.swap_hold_bytes): try again soon"));
         return;
       case Gate::Entry::kClosed:
         // Another may have taken its place since we looked.
         if (target->route() != route) continue;
-        call.refuse(*road_, retry_later(IMCTL_UNAVAILABLE, "module " + instance.name() + ", which serves " +
-                                                       target->name() +
-                                                       ", is stopping: try again soon"));
+        call.refuse(*road_, retry_later(IMCTL_UNAVAILABLE, "module " + instance.name() +
+                                                               ", which serves " + target->name() +
+                                                               ", is stopping: try again soon"));
         return;
     }
   }

@@ -37,9 +37,7 @@ class Runner final : public Road, public Bridge::Owner {
   // ---- of Road
   void write_log(imctl_log_level level, std::string_view module, const Call* call,
                  std::string_view text) override;
-  const std::atomic<int32_t>& log_level(std::string_view /*module*/) override {
-    return log_level_;
-  }
+  const std::atomic<int32_t>& log_level(std::string_view /*module*/) override { return log_level_; }
   void health_changed(Instance& instance) override;
   Result<BufferRef> to_json(const Instance& instance, std::string_view type,
                             std::string_view message) override;

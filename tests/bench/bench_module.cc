@@ -67,7 +67,8 @@ class BenchModule : public imctl::Module {
       for (uint64_t lines = 1; !stop->load(std::memory_order_relaxed); ++lines) {
         host().log(level, line);
         if (rate == 0) continue;
-        std::this_thread::sleep_until(start + std::chrono::nanoseconds(1'000'000'000 / rate) * lines);
+        std::this_thread::sleep_until(start +
+                                      std::chrono::nanoseconds(1'000'000'000 / rate) * lines);
       }
     });
     co_await *over;

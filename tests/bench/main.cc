@@ -4,7 +4,8 @@
 //   imctl-bench [--rounds N] [--json FILE] [--only PREFIX] [--storage-messages N]
 //
 //   --rounds            with each of three generations of servers
-//   --only              the parts whose names begin so: calls, hops, log, start, storage-put-batch, ...
+//   --only              the parts whose names begin so: calls, hops, log, start, storage-put-batch,
+//   ...
 //   --storage-messages  how many storage-growth puts; each million takes 1.2 GB of disk
 #include <chrono>
 #include <cstdint>

@@ -272,6 +272,18 @@ class ChangingTest(ConfigTestCase):
 class IsolatedChangingTest(ChangingTest):
     isolate = "process"
 
+    def test_a_process_that_comes_back_has_them(self):
+        host = self.start()
+        self.verb(host, "config", "set", "tuner-a.speed", "33")
+        self.verb(host, "log", "level", "tuner-a", "debug")
+        modules = self.json(host, "module", "list")["modules"]
+        (where,) = [m["where"] for m in modules if m["name"] == "tuner-a"]
+        os.kill(int(where.removeprefix("process ")), signal.SIGKILL)
+        self.wait_for_log(host, "is back after")
+        self.assertEqual(self.show(host)["speed"], 33)
+        self.verb(host, "tuner-a", "say", "still heard", "--level", "debug")
+        self.wait_for_log(host, "still heard")
+
 
 class ReloadTest(ConfigTestCase):
     def reload(self, host, text):

@@ -49,11 +49,13 @@ TEST(Plan, WhatIsOffIsShownWithItsReason) {
   ManagedHost managed(config(""));
   ASSERT_TRUE(managed.status.ok()) << managed.status.message();
   std::map<std::string, std::string> off;
-  for (const OffModule& module : managed.host->modules().view()->off) off[module.name] = module.why;
+  for (auto view = managed.host->modules().view(); const OffModule& module : view->off)
+    off[module.name] = module.why;
   EXPECT_NE(off["twin-a"].find("host.modules"), std::string::npos) << off["twin-a"];
   ASSERT_TRUE(managed.host->module_admin().disable("echo", false, {"test"}).ok());
   off.clear();
-  for (const OffModule& module : managed.host->modules().view()->off) off[module.name] = module.why;
+  for (auto view = managed.host->modules().view(); const OffModule& module : view->off)
+    off[module.name] = module.why;
   EXPECT_NE(off["echo"].find("echo.enabled"), std::string::npos) << off["echo"];
 }
 

@@ -76,8 +76,9 @@ TEST(SettingsAdmin, ChangesWhileCallsAndSwapsGoOn) {
 TEST(SettingsAdmin, WhatOneRefusesTheOtherGivesBack) {
   ManagedHost managed(config());
   ASSERT_TRUE(managed.status.ok()) << managed.status.message();
-  managed.write(config("[tuner-b]\nword = stubborn\n[tuner-a]\nspeed = 77\nnames = x\n"
-                       "[host]\nmax_depth = 5\n"));
+  managed.write(
+      config("[tuner-b]\nword = stubborn\n[tuner-a]\nspeed = 77\nnames = x\n"
+             "[host]\nmax_depth = 5\n"));
   Status status = managed.host->settings_admin().reload({"test"}).status();
   EXPECT_EQ(status.code(), IMCTL_ABORTED) << status.message();
   EXPECT_NE(status.message().find("tuner-b.word"), std::string::npos) << status.message();
@@ -94,6 +95,21 @@ TEST(SettingsAdmin, WhatOneRefusesTheOtherGivesBack) {
   changes = managed.host->settings_admin().reload({"test"});
   ASSERT_TRUE(changes.ok());
   EXPECT_TRUE(changes->empty());
+}
+
+TEST(SettingsAdmin, AModuleThatDoesNotListenHasToBeReplaced) {
+  ManagedHost managed(
+      "[host]\nswap_watch = 0s\nmodules = tuner-b\nmodule_path = " IMCTL_TEST_MODULES
+      "/deaf\n[tuner-b]\nisolate = no\n");
+  ASSERT_TRUE(managed.status.ok()) << managed.status.message();
+  auto changes = managed.host->settings_admin().set("tuner-b.speed", {"50"}, {"test"});
+  ASSERT_TRUE(changes.ok()) << changes.status().message();
+  ASSERT_EQ(changes->size(), 1U);
+  EXPECT_EQ(changes->front().state, "waiting");
+  EXPECT_EQ(changes->front().how, "imctl module reload tuner-b");
+  EXPECT_EQ(show(*managed.host, "B").speed(), 10U);
+  ASSERT_TRUE(managed.host->module_admin().reload("tuner-b", {"test"}).ok());
+  EXPECT_EQ(show(*managed.host, "B").speed(), 50U);
 }
 
 TEST(SettingsAdmin, TheSameValueWrittenDifferentlyIsNoChange) {
@@ -126,6 +142,12 @@ TEST(SettingsAdmin, BindingsWait) {
   ASSERT_EQ(changes->size(), 1U);
   EXPECT_EQ(changes->front().after, "");
   EXPECT_EQ(changes->front().how, "restart");
+}
+
+TEST(SettingsAdmin, WhatNobodySaidIsNotShownAsNo) {
+  ManagedHost managed(config());
+  ASSERT_TRUE(managed.status.ok()) << managed.status.message();
+  EXPECT_EQ(managed.host->settings_admin().find("tuner-a.enabled")->text, "");
 }
 
 TEST(SettingsAdmin, EverySettingIsExplained) {

@@ -448,7 +448,8 @@ typedef struct imctl_handover_table {
 } imctl_handover_table;
 
 /* ---- "imctl.settings/1": offered by a module, for settings that take effect while it runs
- * ------------------------------------------------------------------------------------------------- */
+ * -------------------------------------------------------------------------------------------------
+ */
 
 #define IMCTL_SETTINGS_TABLE "imctl.settings/1"
 
@@ -456,8 +457,8 @@ typedef struct imctl_settings_table {
   uint32_t struct_size;
   uint32_t flags; /* 0 */
   /* Only settings that are declared `live` differ from those that the instance has. They are in
-   * force when it returns IMCTL_OK; else the old ones are. Another copy's prepare has accepted them.
-   * Comes between activate and quiesce, while calls are served. [lifecycle] */
+   * force when it returns IMCTL_OK; else the old ones are. Another copy's prepare has accepted
+   * them. Comes between activate and quiesce, while calls are served. [lifecycle] */
   int32_t (*apply)(void* instance, const imctl_settings* settings, imctl_error* error);
 } imctl_settings_table;
 

@@ -147,8 +147,8 @@ class Module {
   virtual Status activate() { return {}; }
   virtual Status quiesce() { return {}; }
   virtual Status deactivate() { return {}; }
-  // imctl.settings/1: settings declared `live` changed; calls are served meanwhile. A module that has
-  // such settings overrides it, as a public member.
+  // imctl.settings/1: settings declared `live` changed; calls are served meanwhile. A module that
+  // has such settings overrides it, as a public member.
   virtual Status apply(const Settings& /*settings*/) { return {}; }
   // imctl.state/1: what there is to say of this instance to those who look for what is wrong.
   // Calls are served meanwhile.
@@ -161,75 +161,75 @@ class Module {
   const Host& host() const { return host_; }
   const std::vector<imctl_method>& methods() const { return methods_; }
 
-  // Has `self` serve a method; it lives as long as the module. So a service may be a class of its own.
+  // Has `self` serve a method; it lives as long as the module. So a service may be a class of its
+  // own.
   template <class Self, class Request, class Reply>
-  void serve(const char* name, Self* self, Result<Reply> (Self::*f)(const Request&, const Context&)) {
-    add<Request>(name,
-                 [self, f](detail::HandlerBase& h, imctl_call* call,
-                                                      const imctl_context* raw, Buffer bytes) {
-                   Request request;
-                   if (!h.parse(call, bytes, &request)) return;
-                   Context context(h.host, call, raw);
-                   detail::answer<Reply>(h.host, call, detail::guarded([&]() -> Result<Reply> {
-                                           return (self->*f)(request, context);
-                                         }));
-                 });
+  void serve(const char* name, Self* self,
+             Result<Reply> (Self::*f)(const Request&, const Context&)) {
+    add<Request>(name, [self, f](detail::HandlerBase& h, imctl_call* call, const imctl_context* raw,
+                                 Buffer bytes) {
+      Request request;
+      if (!h.parse(call, bytes, &request)) return;
+      Context context(h.host, call, raw);
+      detail::answer<Reply>(h.host, call, detail::guarded([&]() -> Result<Reply> {
+                              return (self->*f)(request, context);
+                            }));
+    });
   }
 
   template <class Self, class Request, class Reply>
-  void serve(const char* name, Self* self, Task<Result<Reply>> (Self::*f)(const Request&, const Context&)) {
-    add<Request>(
-        name, [self, f](detail::HandlerBase& h, imctl_call* call,
-                                                   const imctl_context* raw, Buffer bytes) {
-          Request request;
-          if (!h.parse(call, bytes, &request)) return;
-          [](Self* s, auto method, Host host, imctl_call* c, const imctl_context* r,
-             Request req) -> detail::Detached {
-            Context context(host, c, r);
-            Result<Reply> result = co_await detail::guarded_task((s->*method)(req, context));
-            detail::answer<Reply>(host, c, result);
-          }(self, f, h.host, call, raw, std::move(request));
-        });
+  void serve(const char* name, Self* self,
+             Task<Result<Reply>> (Self::*f)(const Request&, const Context&)) {
+    add<Request>(name, [self, f](detail::HandlerBase& h, imctl_call* call, const imctl_context* raw,
+                                 Buffer bytes) {
+      Request request;
+      if (!h.parse(call, bytes, &request)) return;
+      [](Self* s, auto method, Host host, imctl_call* c, const imctl_context* r,
+         Request req) -> detail::Detached {
+        Context context(host, c, r);
+        Result<Reply> result = co_await detail::guarded_task((s->*method)(req, context));
+        detail::answer<Reply>(host, c, result);
+      }(self, f, h.host, call, raw, std::move(request));
+    });
   }
 
   template <class Self, class Request, class Reply>
-  void serve(const char* name, Self* self, void (Self::*f)(const Request&, const Context&, Responder<Reply>)) {
-    add<Request>(name,
-                 [self, f](detail::HandlerBase& h, imctl_call* call,
-                                                      const imctl_context* raw, Buffer bytes) {
-                   Request request;
-                   if (!h.parse(call, bytes, &request)) return;
-                   Context context(h.host, call, raw);
-                   // If it throws, the responder is dropped on the way and ends the call.
-                   (void)detail::guarded([&]() -> Status {
-                     (self->*f)(request, context, Responder<Reply>(h.host, call));
-                     return {};
-                   });
-                 });
+  void serve(const char* name, Self* self,
+             void (Self::*f)(const Request&, const Context&, Responder<Reply>)) {
+    add<Request>(name, [self, f](detail::HandlerBase& h, imctl_call* call, const imctl_context* raw,
+                                 Buffer bytes) {
+      Request request;
+      if (!h.parse(call, bytes, &request)) return;
+      Context context(h.host, call, raw);
+      // If it throws, the responder is dropped on the way and ends the call.
+      (void)detail::guarded([&]() -> Status {
+        (self->*f)(request, context, Responder<Reply>(h.host, call));
+        return {};
+      });
+    });
   }
 
   template <class Self, class Request, class Reply>
-  void serve(const char* name, Self* self, Task<Status> (Self::*f)(const Request&, Writer<Reply>&)) {
-    add<Request>(
-        name, [self, f](detail::HandlerBase& h, imctl_call* call,
-                                                   const imctl_context* raw, Buffer bytes) {
-          Request request;
-          if (!h.parse(call, bytes, &request)) return;
-          auto* state = new detail::StreamState(h.host, call, raw);
-          state->bind();
-          [](Self* s, auto method, detail::StreamState* st, Request req) -> detail::Detached {
-            Writer<Reply> writer(st);
-            Status status = co_await detail::guarded_task((s->*method)(req, writer));
-            finish_stream(st, status, Buffer());
-          }(self, f, state, std::move(request));
-        });
+  void serve(const char* name, Self* self,
+             Task<Status> (Self::*f)(const Request&, Writer<Reply>&)) {
+    add<Request>(name, [self, f](detail::HandlerBase& h, imctl_call* call, const imctl_context* raw,
+                                 Buffer bytes) {
+      Request request;
+      if (!h.parse(call, bytes, &request)) return;
+      auto* state = new detail::StreamState(h.host, call, raw);
+      state->bind();
+      [](Self* s, auto method, detail::StreamState* st, Request req) -> detail::Detached {
+        Writer<Reply> writer(st);
+        Status status = co_await detail::guarded_task((s->*method)(req, writer));
+        finish_stream(st, status, Buffer());
+      }(self, f, state, std::move(request));
+    });
   }
 
   template <class Self, class Request, class Reply>
   void serve(const char* name, Self* self, Task<Result<Reply>> (Self::*f)(Reader<Request>&)) {
-    add<Request>(name, [self, f](
-                           detail::HandlerBase& h, imctl_call* call, const imctl_context* raw,
-                           const Buffer& /*none*/) {
+    add<Request>(name, [self, f](detail::HandlerBase& h, imctl_call* call, const imctl_context* raw,
+                                 const Buffer& /*none*/) {
       auto* state = new detail::StreamState(h.host, call, raw);
       state->bind();
       [](Self* s, auto method, detail::StreamState* st) -> detail::Detached {
@@ -244,9 +244,8 @@ class Module {
 
   template <class Self, class Request, class Reply>
   void serve(const char* name, Self* self, Task<Status> (Self::*f)(Stream<Request, Reply>&)) {
-    add<Request>(name, [self, f](
-                           detail::HandlerBase& h, imctl_call* call, const imctl_context* raw,
-                           const Buffer& /*none*/) {
+    add<Request>(name, [self, f](detail::HandlerBase& h, imctl_call* call, const imctl_context* raw,
+                                 const Buffer& /*none*/) {
       auto* state = new detail::StreamState(h.host, call, raw);
       state->bind();
       [](Self* s, auto method, detail::StreamState* st) -> detail::Detached {

@@ -29,6 +29,7 @@ class Tuner : public imctl::Module {
     return {};
   }
 
+#ifndef TUNER_DEAF
   Status apply(const Settings& settings) override {
     auto config = settings.as<Config>();
     if (config.word() == "stubborn") return {IMCTL_ABORTED, "word: not now"};
@@ -36,6 +37,7 @@ class Tuner : public imctl::Module {
     config_ = config;
     return {};
   }
+#endif
 
  private:
   Result<ShowReply> show(const ShowRequest&, const Context&) {
