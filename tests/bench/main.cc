@@ -4,7 +4,7 @@
 //   imctl-bench [--rounds N] [--json FILE] [--only PREFIX] [--storage-messages N]
 //
 //   --rounds            with each of three generations of servers
-//   --only              the parts whose names begin so: calls, hops, start, storage-put-batch, ...
+//   --only              the parts whose names begin so: calls, hops, start, client-start, storage-put-batch, ...
 //   --storage-messages  how many storage-growth puts; each million takes 1.2 GB of disk
 #include <chrono>
 #include <cstdint>
@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "client_start.h"
 #include "hops.h"
 #include "load.h"
 #include "pair.h"
@@ -127,6 +128,7 @@ int run(int argc, char** argv) {
       {"calls", [&] { measure_calls(&figures, rounds); }},
       {"hops", [&] { measure_hops(&figures, rounds, kGenerations); }},
       {"start", [&] { measure_start(&figures, rounds); }},
+      {"client-start", [&] { measure_client_start(&figures, rounds); }},
       {"storage-put-batch", [&] { measure_put_batch(&figures, rounds, kGenerations); }},
       {"storage-put-single", [&] { measure_put_single(&figures, rounds, kGenerations); }},
       {"storage-get", [&] { measure_get_batch(&figures, rounds); }},
