@@ -224,6 +224,11 @@ class Wire {
   Wire(const Wire&) = delete;
   Wire& operator=(const Wire&) = delete;
 
+  // Between two calls: takes what came, such as that the host is going.
+  void look() {
+    receive();
+    (void)send();
+  }
   // May another call be made?
   bool usable() const { return !lost_ && !leaving_; }
   bool lost() const { return lost_; }
@@ -426,6 +431,7 @@ class Http2Transport : public Transport {
 
  private:
   Status connect(Clock::time_point until) {
+    if (wire_ != nullptr) wire_->look();
     if (wire_ != nullptr && wire_->usable()) return {};
     wire_.reset();
     std::chrono::nanoseconds patience = kPatience;

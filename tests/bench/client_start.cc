@@ -75,7 +75,8 @@ void measure_client_start(std::vector<Figure>* figures, int rounds) {
   Process etcd({kEtcd, "--data-dir", folder.path() + "/etcd", "--listen-client-urls",
                 url(etcd_port), "--advertise-client-urls", url(etcd_port), "--listen-peer-urls",
                 url(peer_port), "--initial-advertise-peer-urls", url(peer_port),
-                "--initial-cluster", "default=" + url(peer_port), "--log-level", "error"});
+                "--initial-cluster", "default=" + url(peer_port), "--logger", "zap",
+                "--log-outputs", "/dev/null"});
   if (!wait_listening(port) || !wait_listening(etcd_port)) {
     throw std::runtime_error("the host or etcd does not start");
   }
@@ -83,7 +84,7 @@ void measure_client_start(std::vector<Figure>* figures, int rounds) {
   std::ofstream(request)
       << R"({"msgs":[{"id":"key","source":"bench","type":"t","spec_version":"1.0",)"
       << R"("text_data":"value"}]})";
-  // As both are when nothing names the server's address but the command line.
+  // Each as it is reached by default: a unix socket, and a port of this machine.
   std::string server = "--server=unix:" + folder.path() + "/host/imctl.sock";
   std::vector<std::string> ours = {IMCTL_PROGRAM, "message", "get", "key", server};
   std::vector<std::string> theirs = {kEtcdctl, "--endpoints=" + url(etcd_port), "get", "key"};

@@ -138,6 +138,21 @@ class TerminalTest(unittest.TestCase):
         screen.key("C-c")
         self.tmux_code(screen, 0)
 
+    def test_watch_waits_for_a_host_that_is_gone(self):
+        host = Host(modules=("garden",), settings={"host.module_path": str(BUILD / "tests" / "modules")})
+        self.addCleanup(host.discard)
+        host.start()
+        screen = self.screen(IMCTL_SERVER=f"unix:{host.data}/imctl.sock")
+        screen.type("imctl", "module", "list", "--watch=50ms")
+        screen.wait("every 50ms", "garden")
+        self.assertEqual(host.stop(), 0)
+        screen.wait("no host answers")
+        host.start()
+        screen.wait("every 50ms", "garden")
+        screen.key("C-c")
+        self.tmux_code(screen, 0)
+        self.assertEqual(host.stop(), 0)
+
     def tmux_code(self, screen, code):
         screen.tmux("send-keys", "-l", "echo code=$?")
         screen.key("Enter")
