@@ -56,6 +56,8 @@ class CompletionTest(unittest.TestCase):
         self.assertEqual(self.candidates("help", "plant", "a"), ["add"])
         self.assertEqual(self.candidates("--timeout", "5s", "plant", "a"), ["add"])
         self.assertEqual(self.candidates("nonsense", ""), [])
+        # No host is opened for it.
+        self.assertEqual(self.candidates("--embedded", "plant", "a"), ["add"])
 
     def test_flags_and_values(self):
         self.assertEqual(self.candidates("plant", "add", "--wa"), ["--watch", "--water-every"])
