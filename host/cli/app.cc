@@ -6,6 +6,7 @@
 
 #include "cli/confirm.h"
 #include "cli/help.h"
+#include "cli/host_program.h"
 #include "cli/local_verbs.h"
 #include "cli/suggest.h"
 #include "cli/text.h"
@@ -124,7 +125,7 @@ int App::dispatch() {
         "");
   }
   if (local != nullptr) {
-    if (running_ && (local->takes_settings || local->run == run_lines))
+    if (running_ && (local->run == nullptr || local->run == run_lines))
       return usage(local->path, "cannot be a line of `imctl run`", "run");
     return run_local(*local);
   }
@@ -148,6 +149,7 @@ int App::dispatch() {
 }
 
 int App::run_local(const LocalVerb& local) {
+  if (local.run == nullptr) return fail(local.path, become_host_program());
   size_t own = split_words(local.path).size();
   std::vector<std::string> rest(flags_.rest.begin() + static_cast<std::ptrdiff_t>(own),
                                 flags_.rest.end());

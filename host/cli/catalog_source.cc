@@ -6,10 +6,9 @@
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <system_error>
 
+#include "cli/field_value.h"
 #include "cli/text.h"
 
 namespace imctl::host::cli {
@@ -35,10 +34,10 @@ std::string file_name(const std::string& address) {
 }
 
 std::optional<CatalogReply> load_file(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  if (path.empty() || !in) return std::nullopt;
-  std::string bytes((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
-  std::optional<CatalogReply> reply = CatalogReply::parse(bytes);
+  if (path.empty()) return std::nullopt;
+  Result<std::string> bytes = read_file(path);
+  if (!bytes.ok()) return std::nullopt;
+  std::optional<CatalogReply> reply = CatalogReply::parse(*bytes);
   if (reply && (reply->digest.empty() || reply->manifests.empty())) return std::nullopt;
   return reply;
 }

@@ -98,6 +98,8 @@ class Completer {
     Result<Flags> parsed = parse_flags(whole);
     if (parsed.ok()) line_ = std::move(*parsed);
     line_.timeout = kPatience;
+    // Nobody wants a host to be opened by a key.
+    line_.embedded = false;
   }
 
   bool connect() {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "cli/field_value.h"
+#include "cli/token.h"
 #include "grpc/hop.h"
 
 namespace imctl::host::cli {
@@ -261,11 +262,8 @@ Result<std::unique_ptr<Transport>> make_grpc_transport(const Connection& connect
     if (!text.ok()) error = text.status();
     return text.ok() ? *text : std::string();
   };
-  std::string token = content(context.token_file);
-  token.erase(std::min(token.find_last_not_of(" \t\r\n") + 1, token.size()));
-  if (token.find_first_of("\r\n") != std::string::npos) {
-    error = Status(IMCTL_INVALID_ARGUMENT, context.token_file + ": a token is one line");
-  }
+  Result<std::string> token = read_token(context.token_file);
+  if (!token.ok()) return token.status();
   std::shared_ptr<grpc::ChannelCredentials> credentials;
   if (connection.tls) {
     grpc::SslCredentialsOptions options;
@@ -278,7 +276,7 @@ Result<std::unique_ptr<Transport>> make_grpc_transport(const Connection& connect
   }
   if (!error.ok()) return error;
   std::unique_ptr<Transport> made = std::make_unique<GrpcTransport>(
-      connection.address, std::move(token), credentials, context.tls_name);
+      connection.address, std::move(*token), credentials, context.tls_name);
   return made;
 }
 

@@ -17,14 +17,16 @@ Status show_version(LocalCall& call) {
 
 }  // namespace
 
-const std::vector<LocalVerb>& local_verbs() {
-  static const std::vector<LocalVerb> kVerbs = {
+namespace {
+
+std::vector<LocalVerb>& all_verbs() {
+  static std::vector<LocalVerb> kVerbs = {
       {"serve", "", "Runs the host",
        "Loads the modules that the config file names and serves them until it is told to end "
        "(SIGINT, SIGTERM). The config file is --config, $IMCTL_CONFIG, ~/.config/imctl/imctl.conf "
        "or "
        "/etc/imctl/imctl.conf; --set and the environment override it.",
-       true, serve},
+       true, nullptr},
       {"module inspect",
        "FILE.so",
        "Shows what a module is, without loading it",
@@ -32,7 +34,7 @@ const std::vector<LocalVerb>& local_verbs() {
        "that it serves with their methods and verbs, what it requires, its settings, and the "
        "libraries that it needs. None of its code runs. `-o json` gives the same for scripts.",
        false,
-       inspect_module,
+       nullptr,
        {},
        "file"},
       {"module keygen",
@@ -42,7 +44,7 @@ const std::vector<LocalVerb>& local_verbs() {
        "Neither may be there already. Prints the line for the settings of hosts that are to trust "
        "it; `-o name` prints the public key alone.",
        false,
-       make_module_key,
+       nullptr,
        {},
        "file"},
       {"module sign",
@@ -52,7 +54,7 @@ const std::vector<LocalVerb>& local_verbs() {
        "whose settings have `module_signatures = require` loads only modules that are signed by "
        "one of its module_keys.",
        false,
-       sign_module,
+       nullptr,
        {{"key", "FILE", "file",
          "the secret key that `imctl module keygen` made; /dev/stdin to read it from a pipe"}},
        "file"},
@@ -64,7 +66,7 @@ const std::vector<LocalVerb>& local_verbs() {
        "host "
        "of this user would refuse a file because others may change it.",
        false,
-       verify_module,
+       nullptr,
        {{"key", "KEY", "file",
          "a public key, or the file of one; may be repeated. Default: host.module_keys of the "
          "config file and the environment"}},
@@ -172,6 +174,16 @@ const std::vector<LocalVerb>& local_verbs() {
       {"version", "", "Shows the program's version", "The same as --version.", false, show_version},
   };
   return kVerbs;
+}
+
+}  // namespace
+
+const std::vector<LocalVerb>& local_verbs() { return all_verbs(); }
+
+void set_local_verb(const std::string& path, Status (*run)(LocalCall& call)) {
+  for (LocalVerb& verb : all_verbs()) {
+    if (verb.path == path) verb.run = run;
+  }
 }
 
 const LocalVerb* find_local_verb(const std::vector<std::string>& words) {

@@ -49,6 +49,7 @@ struct LocalVerb {
   const char* summary;    // one line
   const char* description;
   bool takes_settings;  // --set means something
+  // nullptr: it is the host program's (see host_program.h).
   Status (*run)(LocalCall& call);
   std::vector<LocalFlag> flags = {};
   // What its arguments name, for completion: "file", "context", "shell", "verb", "method".
@@ -57,6 +58,8 @@ struct LocalVerb {
 };
 
 const std::vector<LocalVerb>& local_verbs();
+// Gives a verb of the table what carries it out. Before the first use.
+void set_local_verb(const std::string& path, Status (*run)(LocalCall& call));
 
 // The one whose path `words` begin with, or nullptr.
 const LocalVerb* find_local_verb(const std::vector<std::string>& words);
@@ -89,11 +92,6 @@ Status call_method(LocalCall& call);
 Status run_lines(LocalCall& call);
 Status complete_line(LocalCall& call);
 Status show_completion(LocalCall& call);
-Status serve(LocalCall& call);
-Status inspect_module(LocalCall& call);
-Status make_module_key(LocalCall& call);
-Status sign_module(LocalCall& call);
-Status verify_module(LocalCall& call);
 
 }  // namespace imctl::host::cli
 

@@ -6,7 +6,7 @@
 
 #include "cli/catalog.h"
 #include "cli/field_value.h"
-#include "cli/local_verbs.h"
+#include "cli/host_verbs.h"
 #include "cli/table.h"
 #include "cli/text.h"
 #include "cli/tree.h"

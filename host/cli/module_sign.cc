@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "cli/address.h"
-#include "cli/local_verbs.h"
+#include "cli/host_verbs.h"
 #include "cli/suggest.h"
 #include "cli/table.h"
 #include "cli/text.h"

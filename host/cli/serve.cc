@@ -7,7 +7,7 @@
 #include <string>
 
 #include "cli/host_options.h"
-#include "cli/local_verbs.h"
+#include "cli/host_verbs.h"
 #include "cli/text.h"
 #include "core/host.h"
 #include "grpc/front_end.h"

@@ -42,10 +42,7 @@ Status Session::connect_or_remember(const Flags& flags) {
   return {};
 }
 
-void Session::close() {
-  transport_.reset();
-  catalog_.reset();
-}
+void Session::close() { transport_.reset(); }
 
 std::string new_call_id() {
   std::array<unsigned char, 16> bits{};

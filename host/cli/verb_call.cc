@@ -22,7 +22,7 @@ struct VerbCall::Requests {
 };
 
 VerbCall::VerbCall(const google::protobuf::MethodDescriptor* method, const imctl::Verb& verb,
-                   const Flags& flags, Terminal terminal)
+                   const Flags& flags, const Terminal& terminal)
     : method_(method),
       verb_(verb),
       flags_(flags),

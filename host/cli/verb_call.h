@@ -31,7 +31,7 @@ struct VerbOutcome {
 class VerbCall {
  public:
   VerbCall(const google::protobuf::MethodDescriptor* method, const imctl::Verb& verb,
-           const Flags& flags, Terminal terminal);
+           const Flags& flags, const Terminal& terminal);
 
   // Reads the command line. Errors are of usage.
   Status prepare(const std::vector<std::string>& tokens);

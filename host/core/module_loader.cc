@@ -33,6 +33,7 @@ std::vector<std::string> shared_objects(const std::string& folder) {
 // The same in a build tree, an installation and one that was moved.
 fs::path library_folder() {
   fs::path program = boost::dll::program_location().string();
+  if (program.filename() == "imctl-host") return program.parent_path();
   return program.parent_path().parent_path() / "lib" / "imctl";
 }
 

@@ -4,8 +4,8 @@
 //   imctl-bench [--rounds N] [--json FILE] [--only PREFIX] [--storage-messages N]
 //
 //   --rounds            with each of three generations of servers
-//   --only              the parts whose names begin so: calls, hops, log, start, storage-put-batch,
-//   ...
+//   --only              the parts whose names begin so: calls, hops, log, start, client-start,
+//                       storage-put-batch, ...
 //   --storage-messages  how many storage-growth puts; each million takes 1.2 GB of disk
 #include <chrono>
 #include <cstdint>
@@ -19,6 +19,7 @@
 #include <utility>
 #include <vector>
 
+#include "client_start.h"
 #include "hops.h"
 #include "load.h"
 #include "log.h"
@@ -130,6 +131,7 @@ int run(int argc, char** argv) {
       {"hops", [&] { measure_hops(&figures, rounds, kGenerations); }},
       {"log", [&] { measure_log(&figures, rounds, kGenerations); }},
       {"start", [&] { measure_start(&figures, rounds); }},
+      {"client-start", [&] { measure_client_start(&figures, rounds); }},
       {"storage-put-batch", [&] { measure_put_batch(&figures, rounds, kGenerations); }},
       {"storage-put-single", [&] { measure_put_single(&figures, rounds, kGenerations); }},
       {"storage-get", [&] { measure_get_batch(&figures, rounds); }},

@@ -6,6 +6,7 @@
 
 #include "cli/app.h"
 #include "cli/catalog_source.h"
+#include "cli/host_verbs.h"
 #include "cli_fixture.h"
 
 namespace imctl::host::cli {
@@ -61,7 +62,8 @@ class AppTest : public NotesTest {
  protected:
   void SetUp() override {
     ::setenv("XDG_CACHE_HOME", folder_.path().c_str(), 1);  // NOLINT(concurrency-mt-unsafe)
-    ::unsetenv("IMCTL_SERVER");                             // NOLINT(concurrency-mt-unsafe)
+    add_host_verbs();
+    ::unsetenv("IMCTL_SERVER");  // NOLINT(concurrency-mt-unsafe)
     host_.replies["/notes.v1.Notes/Put"] = {bytes("PutReply", "ackCount: 2")};
   }
   std::string bytes(const std::string& name, const std::string& text) {

@@ -4,6 +4,7 @@
 
 #include "cli/embedded_transport.h"
 #include "cli/grpc_transport.h"
+#include "cli/http2_transport.h"
 #include "grpc/front_end.h"
 #include "imctl/status.h"
 #include "in_process.h"
@@ -18,10 +19,16 @@ std::string payload(const std::string& text, int count = 0) {
   return bytes;
 }
 
-enum class Way { kGrpc, kEmbedded };
+enum class Way { kGrpc, kHttp2, kEmbedded };
 
 std::unique_ptr<Transport> to(const std::string& address) {
   Result<std::unique_ptr<Transport>> made = make_grpc_transport({address, false, {}});
+  EXPECT_TRUE(made.ok());
+  return std::move(*made);
+}
+
+std::unique_ptr<Transport> quickly_to(const std::string& address) {
+  Result<std::unique_ptr<Transport>> made = make_http2_transport({address, false, {}});
   EXPECT_TRUE(made.ok());
   return std::move(*made);
 }
@@ -45,7 +52,8 @@ class TransportTest : public testing::TestWithParam<Way> {
     Result<std::unique_ptr<FrontEnd>> front = FrontEnd::start(*host_);
     ASSERT_TRUE(front.ok()) << front.status().message();
     front_ = std::move(*front);
-    transport_ = to("unix:" + folder_.path() + "/imctl.sock");
+    std::string address = "unix:" + folder_.path() + "/imctl.sock";
+    transport_ = GetParam() == Way::kGrpc ? to(address) : quickly_to(address);
   }
   void TearDown() override {
     transport_.reset();
@@ -116,21 +124,29 @@ TEST_P(TransportTest, CancelFromAnotherThread) {
   canceller.join();
 }
 
-INSTANTIATE_TEST_SUITE_P(Both, TransportTest, testing::Values(Way::kGrpc, Way::kEmbedded),
+INSTANTIATE_TEST_SUITE_P(All, TransportTest,
+                         testing::Values(Way::kGrpc, Way::kHttp2, Way::kEmbedded),
                          [](const auto& info) {
-                           return info.param == Way::kGrpc ? "Grpc" : "Embedded";
+                           return info.param == Way::kGrpc    ? "Grpc"
+                                  : info.param == Way::kHttp2 ? "Http2"
+                                                              : "Embedded";
                          });
 
-TEST(GrpcTransportTest, NobodyThere) {
+TEST(Transports, NobodyThere) {
   TemporaryFolder folder;
-  auto transport = to("unix:" + folder.path() + "/none.sock");
-  auto start = std::chrono::steady_clock::now();
-  Status status = transport->call(
-      {"/a.B/C"}, [] { return std::optional<std::string>(""); },
-      [](const std::string&) { return true; });
-  EXPECT_EQ(status.code(), IMCTL_UNAVAILABLE);
-  EXPECT_NE(status.message().find("no host answers at unix:" + folder.path()), std::string::npos);
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(2));
+  std::string address = "unix:" + folder.path() + "/none.sock";
+  std::vector<std::unique_ptr<Transport>> transports;
+  transports.push_back(to(address));
+  transports.push_back(quickly_to(address));
+  for (const auto& transport : transports) {
+    auto start = std::chrono::steady_clock::now();
+    Status status = transport->call(
+        {"/a.B/C"}, [] { return std::optional<std::string>(""); },
+        [](const std::string&) { return true; });
+    EXPECT_EQ(status.code(), IMCTL_UNAVAILABLE);
+    EXPECT_NE(status.message().find("no host answers at unix:" + folder.path()), std::string::npos);
+    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(2));
+  }
 }
 
 }  // namespace

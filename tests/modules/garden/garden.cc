@@ -126,9 +126,12 @@ class GardenModule : public imctl::Module {
     return Status(static_cast<imctl_code>(request.code()), "as it was told");
   }
 
-  Task<Status> sleep(const ListRequest&, Writer<ListRequest>& writer) {
+  Task<Status> sleep(const ListRequest&, Writer<Word>& writer) {
     auto woken = std::make_shared<imctl::Event>();
     writer.on_cancel([woken](imctl_code) { woken->set(); });
+    Word word;
+    word.set_text("asleep");
+    (void)co_await writer.write(word);
     co_await *woken;
     co_return Status(IMCTL_CANCELLED, "woken");
   }

@@ -1,0 +1,13 @@
+#include "cli/host_verbs.h"
+
+namespace imctl::host::cli {
+
+void add_host_verbs() {
+  set_local_verb("serve", serve);
+  set_local_verb("module inspect", inspect_module);
+  set_local_verb("module keygen", make_module_key);
+  set_local_verb("module sign", sign_module);
+  set_local_verb("module verify", verify_module);
+}
+
+}  // namespace imctl::host::cli
