@@ -35,6 +35,12 @@ bool is_odd(imctl_code code) {
          code == IMCTL_UNAVAILABLE;
 }
 
+// Is it worth trying again? A host that stops cuts calls off in several ways.
+bool may_pass(imctl_code code) {
+  return is_odd(code) || code == IMCTL_CANCELLED || code == IMCTL_DEADLINE_EXCEEDED ||
+         code == IMCTL_RESOURCE_EXHAUSTED || code == IMCTL_ABORTED;
+}
+
 // May the call be made again and again?
 bool only_reads(const google::protobuf::MethodDescriptor* method) {
   return !method->client_streaming() && !method->server_streaming() &&
@@ -283,8 +289,7 @@ Round App::call_verb(const VerbEntry& verb, VerbCall& call, const Terminal& term
     return {kUsage, false};
   }
   if (!outcome.status.ok()) {
-    bool again = outcome.status.code() == IMCTL_UNAVAILABLE ||
-                 outcome.status.code() == IMCTL_DEADLINE_EXCEEDED;
+    bool again = may_pass(outcome.status.code());
     int code = fail(terminal, verb.words(), outcome.status);
     if (outcome.done == 0 || code == kInterrupted) return {code, again};
     terminal.err << before << "that was request " << outcome.done + 1

@@ -109,9 +109,9 @@ class CompletionTest(unittest.TestCase):
                 seen += re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]|\x00", "", text_read)
 
         try:
-            # The echo of the line has quotes in it, its output has none.
-            os.write(master, f"{setup}; echo rea''dy\n".encode())
-            until("ready")
+            # The echo of the line has quotes in it, the prompt has none. It comes when keys are read.
+            os.write(master, f"{setup}; PS1='rea''dy> '\n".encode())
+            until("ready> ")
             seen = ""
             os.write(master, keys.encode())
             until(want)

@@ -60,6 +60,14 @@ class Screen:
                 raise AssertionError(f"no {wanted} in:\n" + "\n".join(lines))
             time.sleep(0.02)  # tmux tells nobody of a change
 
+    def wait_prompt(self):
+        """Until the shell is back."""
+        end = time.monotonic() + LONGEST
+        while self.lines()[-1] != "$":
+            if time.monotonic() > end:
+                raise AssertionError("no prompt in:\n" + "\n".join(self.lines()))
+            time.sleep(0.02)
+
 
 class TerminalTest(unittest.TestCase):
     @classmethod
@@ -154,6 +162,7 @@ class TerminalTest(unittest.TestCase):
         self.assertEqual(host.stop(), 0)
 
     def tmux_code(self, screen, code):
+        screen.wait_prompt()
         screen.tmux("send-keys", "-l", "echo code=$?")
         screen.key("Enter")
         screen.wait(f"code={code}")
@@ -186,6 +195,7 @@ class TerminalTest(unittest.TestCase):
         screen.type("imctl", "plant", "add", "x", "--gate-code")
         screen.wait("gate-code:")
         screen.key("C-c")
+        screen.wait_prompt()
         screen.tmux("send-keys", "-l", "stty -a | grep -o -- '-*echo '")
         screen.key("Enter")
         lines = screen.wait("echo")

@@ -2,6 +2,7 @@
 #include <google/protobuf/text_format.h>
 
 #include <sstream>
+#include <utility>
 
 #include "cli/human.h"
 #include "cli/parts.h"
@@ -67,7 +68,7 @@ class PartsTest : public NotesTest {
     imctl::Verb verb;
     for (const std::string& column : columns) verb.add_columns(column);
     std::ostringstream out;
-    Printer printer(type("Overview"), verb, view, {out, out, -1, width});
+    Printer printer(type("Overview"), verb, std::move(view), {out, out, -1, width});
     error_ = printer.check();
     if (error_.ok()) printer.print(reply.get());
     return out.str();
