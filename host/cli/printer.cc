@@ -4,6 +4,7 @@
 #include <numeric>
 #include <utility>
 
+#include "cli/field_value.h"
 #include "cli/parts.h"
 #include "cli/suggest.h"
 #include "cli/text.h"
@@ -29,6 +30,14 @@ Status no_column(const std::string& flag, const std::string& typed, const Descri
                                       join(names, ", ")};
 }
 
+const FieldDescriptor* find_file(const Descriptor* reply) {
+  for (int i = 0; i < reply->field_count(); ++i) {
+    const FieldDescriptor* field = reply->field(i);
+    if (is_file(field) && !field->is_repeated()) return field;
+  }
+  return nullptr;
+}
+
 }  // namespace
 
 View view_of(const Flags& flags) {
@@ -40,6 +49,11 @@ Printer::Printer(const Descriptor* reply, const imctl::Verb& verb, View view,
     : reply_(reply), view_(std::move(view)), out_(terminal.out) {
   bool wide = view_.format == Format::kWide;
   style_ = {view_.headers, wide ? 0 : terminal.width, terminal.color, 0};
+  if (view_.format == Format::kTable) file_ = find_file(reply);
+  if (file_ != nullptr && terminal.width != 0) {
+    error_ = Status(IMCTL_INVALID_ARGUMENT,
+                    "the reply is a file, which is not for a terminal: redirect it, `> FILE`");
+  }
   const FieldDescriptor* list = reply->FindFieldByName(verb.rows());
   if (is_list(list)) {
     list_ = list;
@@ -121,6 +135,10 @@ void Printer::sort(Message* reply) const {
 
 void Printer::print(Message* reply) {
   ++replies_;
+  if (file_ != nullptr) {
+    out_ << reply->GetReflection()->GetString(*reply, file_) << std::flush;
+    return;
+  }
   if (sorted_ != nullptr) sort(reply);
   const auto* reflection = reply->GetReflection();
   bool table = view_.format == Format::kTable || view_.format == Format::kWide;

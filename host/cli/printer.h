@@ -62,6 +62,8 @@ class Printer {
   std::vector<std::string> part_columns_;
   std::vector<Column> columns_;
   std::unique_ptr<Table> table_;
+  // Bytes that are a file's: nothing else is printed. nullptr: there are none, or the format shows all.
+  const google::protobuf::FieldDescriptor* file_ = nullptr;
   // The list that is sorted, and the path in its elements.
   const google::protobuf::FieldDescriptor* sorted_ = nullptr;
   std::string sort_path_;

@@ -39,7 +39,7 @@ def _host_types():
     subprocess.run(
         ["protoc", f"-I{_HOST}", f"-I{_SDK}", "--include_imports", f"--descriptor_set_out={path}",
          "grpc/health/v1/health.proto", "grpc/reflection/v1/reflection.proto",
-         "grpc/reflection/v1alpha/reflection.proto", "imctl/host/v1/host.proto", "imctl/host/v1/debug.proto"],
+         "grpc/reflection/v1alpha/reflection.proto", "imctl/host/v1/host.proto"],
         check=True)
     pool = descriptor_pool.DescriptorPool()
     files = descriptor_pb2.FileDescriptorSet()

@@ -2,12 +2,14 @@
 
 import io
 import json
+import os
+import subprocess
 import tarfile
 import threading
 import unittest
 
 import stubs
-from host_fixture import MODULES, BUILD, Host
+from host_fixture import BUILD, IMCTL, MODULES, Host
 
 
 class StatusTestCase(unittest.TestCase):
@@ -56,7 +58,7 @@ class Status(StatusTestCase):
         self.assertGreater(after["calls_per_second"], 1)
         self.assertGreater(int(after["data_size"]) - int(before["data_size"]), 2_000_000)
 
-    def test_a_module_that_cannot_work(self):
+    def test_a_module_in_a_process_of_its_own(self):
         host = self.start(modules=(), settings={
             "host.module_path": f"{MODULES},{BUILD / 'tests' / 'modules'}", "host.modules": "echo",
             "echo.isolate": "process"})
@@ -129,9 +131,8 @@ class Debug(StatusTestCase):
 
     def test_bundle(self):
         host = self.start(settings={"storage-sqlite.password": "hush-hush"})
-        bundle = b"".join(piece.content for piece in 
-            stubs.method(host.channel(), "/imctl.host.v1.Debug/Bundle")(
-                stubs.host_type("imctl.host.v1.DebugBundleRequest")()))
+        command = [str(IMCTL), "--server", f"127.0.0.1:{host.port}", "debug", "bundle"]
+        bundle = subprocess.run(command, env=host.env, check=True, capture_output=True).stdout
         with tarfile.open(fileobj=io.BytesIO(bundle), mode="r:gz") as archive:
             files = {name.split("/", 1)[1]: archive.extractfile(name).read().decode()
                      for name in archive.getnames()}
@@ -143,6 +144,14 @@ class Debug(StatusTestCase):
         self.assertIn("serving on", files["log.txt"])
         self.assertIn("storage-writer", files["stacks.txt"])
         self.assertNotIn("hush-hush", "".join(files.values()))
+        # A terminal gets no bytes, but a word.
+        master, terminal = os.openpty()
+        refused = subprocess.run(command, env=host.env, stdout=terminal, stderr=subprocess.PIPE,
+                                 check=False, text=True)
+        os.close(terminal)
+        os.close(master)
+        self.assertEqual(refused.returncode, 2, refused.stderr)
+        self.assertIn("> FILE", refused.stderr)
 
 
 if __name__ == "__main__":

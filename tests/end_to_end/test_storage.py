@@ -122,9 +122,10 @@ class VerbsTest(unittest.TestCase):
         self.assertEqual(cursors["cursors"][0]["device"], "phone")
         self.assertIn("eve@a", self.imctl("mailbox", "list"))
         self.imctl("mailbox", "forget", "ann@a", "phone")
-        self.imctl("mailbox", "delete", "eve@a")
+        self.assertIn("--yes", self.imctl("mailbox", "delete", "eve@a", code=2))
+        self.imctl("mailbox", "delete", "eve@a", "--yes")
         self.assertNotIn("eve@a", self.imctl("mailbox", "list"))
-        self.assertIn("eve@a", self.imctl("mailbox", "delete", "eve@a", code=3))
+        self.assertIn("eve@a", self.imctl("mailbox", "delete", "eve@a", "--yes", code=3))
 
     def test_records(self):
         self.imctl("record", "put", "user/users", "ann", "-f", "-",
