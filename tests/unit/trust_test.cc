@@ -18,6 +18,7 @@
 #include <utility>
 
 #include "cli/app.h"
+#include "cli/host_verbs.h"
 #include "core/module_file.h"
 #include "core/module_trust.h"
 #include "imctl/module.h"
@@ -591,6 +592,8 @@ class TrustVerbs : public Trust {
     arguments.insert(arguments.end(), {"--config", folder_ + "/none.conf"});
     std::ostringstream out;
     std::ostringstream err;
+    static const bool added = (cli::add_host_verbs(), true);
+    (void)added;
     cli::App app({out, err, -1, 0},
                  [](const cli::Flags&) -> Result<std::unique_ptr<cli::Transport>> {
                    return Status(IMCTL_INTERNAL, "it takes no host");
