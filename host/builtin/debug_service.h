@@ -9,8 +9,6 @@ namespace imctl::host {
 
 class Host;
 
-namespace v1 = imctl::host::v1;
-
 // Of one module, or of all if `module` is empty. [pool]
 Result<v1::DebugStateResponse> state_of(Host& host, const std::string& module);
 // [pool]

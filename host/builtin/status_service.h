@@ -9,8 +9,6 @@ namespace imctl::host {
 
 class Host;
 
-namespace v1 = imctl::host::v1;
-
 // [pool]
 v1::GetStatusResponse status_of(Host& host);
 
