@@ -73,7 +73,8 @@ class HostModule : public Module {
     return change_modules(host_.module_admin().rollback(request.name(), author(context)));
   }
   static Author author(const Context& context) {
-    return {std::string(context.principal()), context.dry_run()};
+    return {
+        std::string(context.principal()), context.dry_run(), {}, std::string(context.call_id())};
   }
 
   Result<v1::GetCatalogResponse> get_catalog(const v1::GetCatalogRequest& request, const Context&) {

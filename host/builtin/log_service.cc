@@ -169,8 +169,8 @@ Result<v1::LogLevelResponse> LogService::level(const v1::LogLevelRequest& reques
     if (!context.dry_run()) {
       host_.set_log_level(request.module(), *wanted, time);
       host_.log().info("lines of " + request.module() + " are logged from " + to_string(*wanted) +
-                       " on" + (time ? ", for a while" : "") + " (" +
-                       std::string(context.principal()) + ")");
+                           " on" + (time ? ", for a while" : ""),
+                       context.call_id(), context.principal());
     }
   }
   v1::LogLevelResponse reply;

@@ -12,7 +12,7 @@ namespace imctl::host {
 namespace {
 
 Author author(const Context& context, const std::string& why) {
-  return {std::string(context.principal()), context.dry_run(), why};
+  return {std::string(context.principal()), context.dry_run(), why, std::string(context.call_id())};
 }
 
 v1::Setting message_of(const SettingRow& row) {

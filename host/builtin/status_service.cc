@@ -19,7 +19,7 @@
 namespace imctl::host {
 namespace {
 
-constexpr std::chrono::nanoseconds kDefaultInterval = std::chrono::seconds(1);
+constexpr std::chrono::nanoseconds kDefaultInterval = std::chrono::seconds(2);
 constexpr std::chrono::nanoseconds kShortestInterval = std::chrono::milliseconds(10);
 constexpr std::chrono::nanoseconds kLongestInterval = std::chrono::minutes(1);
 // How soon a call that nobody waits for any more is noticed.

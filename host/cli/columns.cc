@@ -9,6 +9,7 @@
 #include "cli/human.h"
 #include "cli/text.h"
 #include "cli/tree.h"
+#include "core/utf8.h"
 #include "core/value_format.h"
 
 namespace imctl::host::cli {

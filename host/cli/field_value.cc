@@ -14,6 +14,7 @@
 
 #include "cli/suggest.h"
 #include "cli/text.h"
+#include "core/utf8.h"
 #include "core/value_format.h"
 #include "imctl/options.pb.h"
 

@@ -50,6 +50,7 @@ Printer::Printer(const Descriptor* reply, const imctl::Verb& verb, View view,
   bool wide = view_.format == Format::kWide;
   style_ = {view_.headers, wide ? 0 : terminal.width, terminal.color, 0};
   if (view_.format == Format::kTable) file_ = find_file(reply);
+  if (view_.format == Format::kTable && view_.columns.empty()) line_ = verb.line();
   if (file_ != nullptr && terminal.width != 0) {
     error_ = Status(IMCTL_INVALID_ARGUMENT,
                     "the reply is a file, which is not for a terminal: redirect it, `> FILE`");
@@ -156,14 +157,45 @@ void Printer::print(Message* reply) {
       print_row(reflection->GetRepeatedMessage(*reply, list_, i));
     }
   }
-  if (table && !parts_) table_->flush(out_);
+  if (table && !parts_ && line_.empty()) table_->flush(out_);
   if (list_ != nullptr) rows_ += static_cast<size_t>(reflection->FieldSize(*reply, list_));
   out_.flush();
+}
+
+std::string Printer::line_of(const Message& row) const {
+  std::string line;
+  std::string part;  // of <...>
+  bool optional = false;
+  bool empty = false;  // a field in the part is
+  for (size_t at = 0; at < line_.size(); ++at) {
+    std::string& to = optional ? part : line;
+    const size_t end = line_[at] == '{' ? line_.find('}', at) : std::string::npos;
+    if (end != std::string::npos) {
+      const std::string text = clean_line(cell(row, line_.substr(at + 1, end - at - 1)));
+      empty = empty || text.empty();
+      to += text;
+      at = end;
+    } else if (line_[at] == '<') {
+      optional = true;
+      empty = false;
+      part.clear();
+    } else if (line_[at] == '>' && optional) {
+      optional = false;
+      if (!empty) line += part;
+    } else {
+      to += line_[at];
+    }
+  }
+  return line;
 }
 
 void Printer::print_row(const Message& row) {
   if (view_.format == Format::kJsonLines) {
     out_ << to_json(to_tree(row), false) << '\n';
+    return;
+  }
+  if (!line_.empty()) {
+    out_ << line_of(row) << '\n';
     return;
   }
   if (columns_.empty()) return;

@@ -46,6 +46,7 @@ class Printer {
   void find_sort();
   void sort(google::protobuf::Message* reply) const;
   void print_row(const google::protobuf::Message& row);
+  std::string line_of(const google::protobuf::Message& row) const;
 
   const google::protobuf::Descriptor* reply_;
   View view_;
@@ -62,7 +63,10 @@ class Printer {
   std::vector<std::string> part_columns_;
   std::vector<Column> columns_;
   std::unique_ptr<Table> table_;
-  // Bytes that are a file's: nothing else is printed. nullptr: there are none, or the format shows all.
+  // How a row is a line of text; empty: it is a table's.
+  std::string line_;
+  // Bytes that are a file's: nothing else is printed. nullptr: there are none, or the format shows
+  // all.
   const google::protobuf::FieldDescriptor* file_ = nullptr;
   // The list that is sorted, and the path in its elements.
   const google::protobuf::FieldDescriptor* sorted_ = nullptr;

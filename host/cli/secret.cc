@@ -29,6 +29,8 @@ Result<std::string> ask(const std::string& label) {
   (void)::tcgetattr(fd, &before);
   termios silent = before;
   silent.c_lflag &= ~static_cast<tcflag_t>(ECHO);
+  // Nor is it left for a shell meanwhile, which would have it echo again.
+  silent.c_cc[VSUSP] = _POSIX_VDISABLE;
   std::string line;
   bool whole = false;
   {

@@ -96,13 +96,6 @@ std::string clean_line(std::string_view text) {
   return clean;
 }
 
-bool is_utf8(std::string_view text) {
-  while (!text.empty()) {
-    if (take(&text) == kBadPoint) return false;
-  }
-  return true;
-}
-
 std::string lower(std::string_view text) {
   std::string result(text);
   for (char& c : result) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));

@@ -23,8 +23,6 @@ std::string fit(std::string_view text, size_t width);
 // as \n, \t, \x1b.
 std::string clean_line(std::string_view text);
 
-bool is_utf8(std::string_view text);
-
 std::string lower(std::string_view text);
 std::string join(const std::vector<std::string>& parts, std::string_view separator);
 std::vector<std::string> split_words(std::string_view text);

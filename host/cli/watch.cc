@@ -2,7 +2,9 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <chrono>
 #include <ctime>
 #include <sstream>
 #include <utility>
@@ -18,8 +20,11 @@ namespace {
 constexpr std::string_view kEnter = "\x1b[?1049h\x1b[?25l\x1b[?7l";
 constexpr std::string_view kLeave = "\x1b[?7h\x1b[?25h\x1b[?1049l";
 constexpr std::string_view kHome = "\x1b[H";
-constexpr std::string_view kClearLine = "\x1b[K";
+constexpr std::string_view kClearLine = "\x1b[2K";
 constexpr std::string_view kClearBelow = "\x1b[J";
+
+// So that a Ctrl-C is noticed.
+constexpr std::chrono::nanoseconds kShortestPause = std::chrono::milliseconds(1);
 
 std::string clock_text() {
   std::time_t now = std::time(nullptr);
@@ -51,13 +56,13 @@ void Screen::draw(const std::string& title, const std::string& text) {
   size_t room = size.width > clock.size() + 1 ? size.width - clock.size() - 1 : 0;
   std::string head = fit(title, room);
   head += std::string(room - display_width(head) + 1, ' ') + clock;
-  std::string frame = std::string(kHome) + bold(head, terminal_.color) + std::string(kClearLine);
+  std::string frame = std::string(kHome) + std::string(kClearLine) + bold(head, terminal_.color);
   size_t used = 1;
   std::istringstream lines(text);
   for (std::string line; used < size.height && std::getline(lines, line); ++used) {
-    frame += "\n" + line + std::string(kClearLine);
+    frame += "\n" + std::string(kClearLine) + line;
   }
-  frame += kClearBelow;
+  if (used < size.height) frame += "\n" + std::string(kClearBelow);
   terminal_.out << frame << std::flush;
   last_ = text;
 }
@@ -79,6 +84,7 @@ int watch(const Terminal& terminal, InterruptWatch& interrupt, std::chrono::nano
     inner.width = size.width;
     inner.color = terminal.color;
     inner.err_color = terminal.err_color;
+    const auto begun = std::chrono::steady_clock::now();
     Round done = round(inner);
     bool ended = interrupt.interrupted();
     // The first time nothing is on the screen yet, and an error is as any other verb's.
@@ -98,7 +104,9 @@ int watch(const Terminal& terminal, InterruptWatch& interrupt, std::chrono::nano
         screen->draw(heading, out.str() + err.str());
       }
     }
-    if (ended || !interrupt.wait_for(interval)) return kDone;
+    // A round begins every interval: what a call takes is no pause.
+    const std::chrono::nanoseconds took = std::chrono::steady_clock::now() - begun;
+    if (ended || !interrupt.wait_for(std::max(interval - took, kShortestPause))) return kDone;
   }
 }
 

@@ -47,8 +47,9 @@ void Log::write(imctl_log_level level, std::string_view module, std::string_view
               std::string(text)});
 }
 
-void Log::own(imctl_log_level level, std::string_view text) {
-  if (levels_.enabled(level, "host")) write(level, "host", {}, {}, text);
+void Log::own(imctl_log_level level, std::string_view text, std::string_view call_id,
+              std::string_view principal) {
+  if (levels_.enabled(level, "host")) write(level, "host", call_id, principal, text);
 }
 
 }  // namespace imctl::host

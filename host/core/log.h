@@ -57,12 +57,15 @@ class Log {
   // Whatever the level of the module is. `call_id` and `principal` may be empty.
   void write(imctl_log_level level, std::string_view module, std::string_view call_id,
              std::string_view principal, std::string_view text);
-  void info(std::string_view text) { own(IMCTL_LOG_INFO, text); }
+  void info(std::string_view text, std::string_view call_id = {}, std::string_view principal = {}) {
+    own(IMCTL_LOG_INFO, text, call_id, principal);
+  }
   void warn(std::string_view text) { own(IMCTL_LOG_WARN, text); }
   void error(std::string_view text) { own(IMCTL_LOG_ERROR, text); }
 
  private:
-  void own(imctl_log_level level, std::string_view text);
+  void own(imctl_log_level level, std::string_view text, std::string_view call_id = {},
+           std::string_view principal = {});
 
   LogLevels levels_;
   LogRing ring_;

@@ -1,6 +1,7 @@
 #include "core/log_sink.h"
 
 #include <spdlog/details/log_msg.h>
+#include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/rotating_file_sink.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/sinks/stdout_sinks.h>
@@ -15,48 +16,80 @@
 #include <exception>
 #include <utility>
 
+#include "core/utf8.h"
 #include "road/metrics.h"
 
 namespace imctl::host {
 namespace {
 
-constexpr const char* kTextPattern = "%Y-%m-%dT%H:%M:%S.%e%z %^%-5l%$ %v";
+constexpr const char* kTextPattern = "%Y-%m-%dT%H:%M:%S.%e%z %^%*%$ %v";
 constexpr const char* kBare = "%v";
 constexpr std::chrono::seconds kBetweenDrops{1};
 
-// No control characters from outside in the terminal, and one line a record.
-void append_clean(std::string* line, std::string_view text) {
-  for (char c : text) {
-    auto byte = static_cast<unsigned char>(c);
-    line->push_back((byte < 0x20 && c != '\t') || byte == 0x7f ? ' ' : c);
+imctl_log_level level_of(spdlog::level::level_enum level) {
+  switch (level) {
+    case spdlog::level::trace: return IMCTL_LOG_TRACE;
+    case spdlog::level::debug: return IMCTL_LOG_DEBUG;
+    case spdlog::level::info: return IMCTL_LOG_INFO;
+    case spdlog::level::warn: return IMCTL_LOG_WARN;
+    default: return IMCTL_LOG_ERROR;
   }
 }
 
-// How many bytes the UTF-8 sequence at the start of `text` has; 0: it is none.
-size_t sequence(std::string_view text) {
-  auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
-  unsigned char lead = byte(0);
-  size_t size = lead < 0x80       ? 1
-                : lead >> 5 == 6  ? 2
-                : lead >> 4 == 14 ? 3
-                : lead >> 3 == 30 ? 4
-                                  : 0;
-  if (size == 0 || size > text.size()) return 0;
-  for (size_t i = 1; i < size; ++i) {
-    if (byte(i) >> 6 != 2) return 0;
+// Is it a control character, or one that turns the direction of the text? `sequence` is UTF-8.
+bool drives_terminal(std::string_view sequence) {
+  auto byte = [&](size_t i) { return static_cast<unsigned char>(sequence[i]); };
+  if (sequence.size() == 1) return (byte(0) < 0x20 && byte(0) != '\t') || byte(0) == 0x7f;
+  if (sequence.size() == 2) return byte(0) == 0xc2 && byte(1) < 0xa0;  // C1
+  if (sequence.size() != 3 || byte(0) != 0xe2) return false;
+  return (byte(1) == 0x80 && (byte(2) == 0x8e || byte(2) == 0x8f)) ||  // U+200E, U+200F
+         (byte(1) == 0x80 && byte(2) >= 0xa8 && byte(2) <= 0xae) ||    // U+2028 to U+202E
+         (byte(1) == 0x81 && byte(2) >= 0xa6 && byte(2) <= 0xa9);      // U+2066 to U+2069
+}
+
+// Nothing from outside that drives a terminal, and one line a record.
+void append_clean(std::string* line, std::string_view text) {
+  while (!text.empty()) {
+    const size_t size = utf8_sequence(text);
+    if (size == 0) {
+      *line += "\ufffd";
+    } else if (drives_terminal(text.substr(0, size))) {
+      *line += ' ';
+    } else {
+      line->append(text.substr(0, size));
+    }
+    text.remove_prefix(std::max<size_t>(size, 1));
   }
-  bool overlong = (size == 2 && lead < 0xc2) || (size == 3 && lead == 0xe0 && byte(1) < 0xa0) ||
-                  (size == 4 && lead == 0xf0 && byte(1) < 0x90);
-  bool surrogate = size == 3 && lead == 0xed && byte(1) >= 0xa0;
-  bool beyond = size == 4 && (lead > 0xf4 || (lead == 0xf4 && byte(1) >= 0x90));
-  return overlong || surrogate || beyond ? 0 : size;
+}
+
+// The levels as `log level` has them: spdlog's own names differ.
+class LevelName final : public spdlog::custom_flag_formatter {
+ public:
+  void format(const spdlog::details::log_msg& message, const std::tm& /*time*/,
+              spdlog::memory_buf_t& out) override {
+    std::string name = to_string(level_of(message.level));
+    name.resize(kWidth, ' ');
+    out.append(name.data(), name.data() + name.size());
+  }
+  std::unique_ptr<custom_flag_formatter> clone() const override {
+    return std::make_unique<LevelName>();
+  }
+
+ private:
+  static constexpr size_t kWidth = 5;
+};
+
+std::unique_ptr<spdlog::formatter> text_formatter() {
+  auto formatter = std::make_unique<spdlog::pattern_formatter>();
+  formatter->add_flag<LevelName>('*').set_pattern(kTextPattern);
+  return formatter;
 }
 
 void append_json(std::string* out, const char* name, std::string_view text) {
   if (out->size() > 1) *out += ',';
   out->append("\"").append(name).append("\":\"");
   while (!text.empty()) {
-    size_t size = sequence(text);
+    size_t size = utf8_sequence(text);
     auto byte = static_cast<unsigned char>(text.front());
     if (size == 0) {
       *out += "\\ufffd";
@@ -113,13 +146,7 @@ LogRecord unpack_line(const spdlog::details::log_msg& message) {
   };
   LogRecord record;
   record.time = std::chrono::time_point_cast<std::chrono::system_clock::duration>(message.time);
-  switch (message.level) {
-    case spdlog::level::trace: record.level = IMCTL_LOG_TRACE; break;
-    case spdlog::level::debug: record.level = IMCTL_LOG_DEBUG; break;
-    case spdlog::level::info: record.level = IMCTL_LOG_INFO; break;
-    case spdlog::level::warn: record.level = IMCTL_LOG_WARN; break;
-    default: record.level = IMCTL_LOG_ERROR;
-  }
+  record.level = level_of(message.level);
   record.module = next();
   record.call_id = next();
   record.principal = next();
@@ -204,7 +231,11 @@ Status LogSink::open(const LogOptions& options) {
     return {IMCTL_FAILED_PRECONDITION,
             "host.log_file: " + options.file + " cannot be written: " + e.what()};
   }
-  output->sink->set_pattern(output->format == text_line ? kTextPattern : kBare);
+  if (output->format == text_line) {
+    output->sink->set_formatter(text_formatter());
+  } else {
+    output->sink->set_pattern(kBare);
+  }
   std::lock_guard lock(mutex_);
   output_.swap(output);
   return {};

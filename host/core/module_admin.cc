@@ -105,7 +105,7 @@ Result<ModuleAdmin::Changes> ModuleAdmin::change(const SettingsEditor& edit,
     });
     if (!kept.ok()) return kept;
   }
-  host_->log().info(why + " (" + author.who + ")");
+  host_->log().info(why, author.call_id, author.who);
   for (ModuleChange& one : changes) {
     if (std::shared_ptr<Instance> instance = host_->find_module(one.module)) {
       one.where = instance->where();

@@ -2,13 +2,32 @@
 
 #include <chrono>
 #include <cstdint>
+#include <filesystem>
+#include <string>
 #include <utility>
 
 #include "core/host.h"
 
 namespace imctl::host {
+namespace {
+
+// A file that is gone is no file without settings: somebody is writing it anew, or took it away.
+Status check_there(Host& host) {
+  const std::string& file = host.settings().file();
+  std::error_code error;
+  if (std::filesystem::exists(file, error) || error) return {};
+  if (host.options().config_file.empty() && host.settings().history().empty()) return {};
+  return {IMCTL_FAILED_PRECONDITION,
+          "the config file " + file +
+              " is gone, and what it said stays in force: put it back, or "
+              "write one of `imctl config history` anew with `imctl config rollback N`"};
+}
+
+}  // namespace
 
 Result<PendingChange> PendingChange::make(Host& host, const SettingsEditor& edit, bool ask_others) {
+  Status there = check_there(host);
+  if (!there.ok()) return there;
   Result<std::string> base = host.settings().read();
   if (!base.ok()) return base.status();
   Result<SettingsEdit> edited = SettingsEdit::open(*base, host.settings().file());

@@ -19,6 +19,7 @@ struct Author {
   std::string who;
   bool dry_run = false;  // check all, change nothing
   std::string why{};     // in their words; empty: they gave none
+  std::string call_id{};
 };
 
 using SettingsEditor = std::function<Status(SettingsEdit&)>;

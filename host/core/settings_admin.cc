@@ -241,7 +241,7 @@ Result<SettingsAdmin::Changes> SettingsAdmin::carry_out(const PendingChange& pen
     }
   }
   if (!status.ok()) return status;
-  if (!author.dry_run) host_->log().info(what + " (" + author.who + ")");
+  if (!author.dry_run) host_->log().info(what, author.call_id, author.who);
 
   const std::string section = section_of(key);
   bool told =

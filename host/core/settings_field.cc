@@ -17,6 +17,7 @@
 #endif
 
 #include "core/settings_text.h"
+#include "core/utf8.h"
 #include "core/value_format.h"
 
 namespace imctl::host {
@@ -191,7 +192,9 @@ Result<SettingField::Scalar> SettingField::parse(std::string_view text) const {
     return Scalar{.number = static_cast<long double>(*nanoseconds)};
   }
   switch (field_->cpp_type()) {
-    case FieldDescriptor::CPPTYPE_STRING: return Scalar{.text = std::string(text)};
+    case FieldDescriptor::CPPTYPE_STRING:
+      if (!is_utf8(text)) return bad("is not UTF-8: write the file in that encoding");
+      return Scalar{.text = std::string(text)};
     case FieldDescriptor::CPPTYPE_ENUM: return parse_enum(text);
     case FieldDescriptor::CPPTYPE_BOOL: {
       auto value = parse_bool(text);

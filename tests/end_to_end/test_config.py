@@ -310,6 +310,29 @@ class ReloadTest(ConfigTestCase):
         self.wait_for_log(host, "may not be that", since)
         self.assertEqual(self.show(host)["word"], "calm")
 
+    def test_a_file_that_is_gone_is_no_file_without_settings(self):
+        host = self.start()
+        self.verb(host, "config", "set", "tuner-b.speed", "9")
+        text = self.text(host)
+        self.path(host).unlink()
+        self.assertIn("is gone", self.verb(host, "config", "reload", code=6))
+        self.assertIn("is gone", self.verb(host, "config", "set", "tuner-a.speed", "30", code=6))
+        self.assertEqual(self.show(host)["speed"], 20)
+        self.assertEqual(self.show(host, "b")["speed"], 9)
+        self.assertFalse(self.path(host).exists())
+        last = self.json(host, "config", "history")["changes"][-1]["number"]
+        self.verb(host, "config", "rollback", str(last))
+        self.assertEqual(self.text(host), text)
+        self.verb(host, "config", "reload")
+
+    def test_what_is_not_utf8(self):
+        host = self.start()
+        self.path(host).write_bytes(self.text(host).replace("speed = 20", "word = \xff").encode("latin-1"))
+        error = self.verb(host, "config", "reload", code=1)
+        self.assertIn("imctl.conf:8", error)
+        self.assertIn("UTF-8", error)
+        self.assertEqual(self.show(host)["speed"], 20)
+
     def test_what_was_edited_by_hand_is_in_the_history(self):
         host = self.start()
         self.path(host).write_text(self.text(host).replace("speed = 20", "speed = 21"),

@@ -175,6 +175,26 @@ class CallTest(LogTestCase):
         lines = self.tail(host, "--call", "my-call.2")
         self.assertEqual([line["text"] for line in lines], ["on the way", "on the way"])
 
+    def test_changes_by_verbs_have_a_call_and_a_user(self):
+        host = self.start()
+        self.verb(host, "config", "set", "tuner-a.speed", "30", "--call-id", "my-change")
+        (line,) = self.tail(host, "--call", "my-change")
+        self.assertEqual((line["module"], line["text"], line["user"]),
+                         ("host", "config set tuner-a.speed", "auth=none"))
+
+    def test_lines_are_text_unless_asked_for(self):
+        host = self.start()
+        self.say(host, "all is well")
+        out = self.verb(host, "log", "tail", "--grep", "^all is well$")
+        self.assertRegex(out, r"^\S+Z info \[tuner-a\] all is well call=[0-9a-f]{32} user=auth=none\n$")
+        self.assertEqual(self.verb(host, "log", "tail", "--grep", "^all is well$", "--columns", "text"),
+                         "TEXT\nall is well\n")
+
+    def test_nothing_in_a_line_drives_a_terminal(self):
+        host = self.start()
+        self.say(host, "a\x9b31mb\u202ec\x1b[0md")
+        self.eventually("the line is written", lambda: " a 31mb c [0md " in host.text())
+
     def test_what_nobody_serves_is_logged_too(self):
         host = self.start({"host.log_level": "debug"})
         self.verb(host, "module", "disable", "tuner-b")

@@ -9,6 +9,7 @@
 #include "cli/text.h"
 #include "cli/tree.h"
 #include "cli_fixture.h"
+#include "core/utf8.h"
 
 namespace imctl::host::cli {
 namespace {

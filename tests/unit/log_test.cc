@@ -101,7 +101,8 @@ TEST(LogSink, Lines) {
   one.call_id = "c1";
   one.principal = "ann@example.org";
   EXPECT_EQ(text_line(one),
-            "[m] say \"no\"\\  \xff\xe2\x98\x83\xed\xa0\x80 call=c1 user=ann@example.org");
+            "[m] say \"no\"\\  \ufffd\xe2\x98\x83\ufffd\ufffd\ufffd call=c1 user=ann@example.org");
+  EXPECT_EQ(text_line(record("a\u009b31mb\u202ec")), "[m] a 31mb c");
   EXPECT_EQ(journal_line(one).substr(0, 7), "<4>[m] ");
   EXPECT_EQ(json_line(one),
             "{\"time\":\"1970-01-01T00:00:00.000000Z\",\"level\":\"warn\",\"module\":\"m\","
