@@ -362,6 +362,15 @@ Result<SettingsAdmin::Changes> SettingsAdmin::set(const std::string& key,
       },
       false);
   if (!pending.ok()) return pending.status();
+  // What nobody can check now would be in the way of everything else later.
+  const std::string section = section_of(key);
+  if (host_->find_module(section) != nullptr && pending->plan.values.count(section) == 0) {
+    return Status(IMCTL_FAILED_PRECONDITION,
+                  "module " + section +
+                      " runs, and the settings have it off from the next start on: "
+                      "`imctl module enable " +
+                      section + "` first, or `imctl module disable " + section + "`");
+  }
   return carry_out(*pending, key, author, "config set " + key);
 }
 

@@ -354,6 +354,14 @@ class ReloadTest(ConfigTestCase):
         self.verb(host, "module", "enable", "tuner-b")
         self.assertEqual(self.show(host, "b")["speed"], 3)
 
+    def test_what_runs_and_is_to_be_off_takes_no_settings(self):
+        host = self.start()
+        self.verb(host, "config", "set", "host.modules", "tuner-a")
+        error = self.verb(host, "config", "set", "tuner-b.speed", "9", code=6)
+        self.assertIn("module enable tuner-b", error)
+        self.verb(host, "config", "set", "host.modules", "tuner-a", "tuner-b")
+        self.verb(host, "config", "set", "tuner-b.speed", "9")
+
 
 class StorageTest(unittest.TestCase):
     def test_limits_of_the_storage_are_live(self):
