@@ -2,6 +2,7 @@
 
 #include <re2/re2.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -42,8 +43,14 @@ class Filter {
       filter->level_ = *level;
     }
     if (request.has_since()) {
-      filter->since_ = SystemClock::now() - std::chrono::duration_cast<SystemClock::duration>(
-                                                to_nanoseconds(request.since()));
+      const std::chrono::nanoseconds since = to_nanoseconds(request.since());
+      if (since.count() < 0) {
+        return Status(IMCTL_INVALID_ARGUMENT, "since: how long ago, so not less than 0");
+      }
+      const SystemClock::time_point now = SystemClock::now();
+      filter->since_ = now - std::min<SystemClock::duration>(
+                                 std::chrono::duration_cast<SystemClock::duration>(since),
+                                 now.time_since_epoch());
     }
     if (!request.grep().empty()) {
       RE2::Options options;

@@ -5,13 +5,17 @@
 #include <google/protobuf/duration.pb.h>
 #include <google/protobuf/timestamp.pb.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 
 namespace imctl::host {
 
+// What is too long for nanoseconds is the longest there is, about 290 years.
 inline std::chrono::nanoseconds to_nanoseconds(const google::protobuf::Duration& duration) {
-  return std::chrono::seconds(duration.seconds()) + std::chrono::nanoseconds(duration.nanos());
+  constexpr int64_t kMost = INT64_MAX / 1'000'000'000 - 3;  // nanos may be more than a second
+  const int64_t seconds = std::clamp(int64_t{duration.seconds()}, -kMost, kMost);
+  return std::chrono::seconds(seconds) + std::chrono::nanoseconds(duration.nanos());
 }
 
 inline void set_duration(std::chrono::nanoseconds from, google::protobuf::Duration* to) {
