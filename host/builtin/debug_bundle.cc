@@ -12,7 +12,7 @@
 #include "builtin/status_service.h"
 #include "core/archive.h"
 #include "core/host.h"
-#include "core/stacks.h"
+#include "core/log_sink.h"
 
 namespace imctl::host {
 namespace {
@@ -47,7 +47,7 @@ std::string settings_text(Host& host) {
   return text;
 }
 
-std::string log_text(Host& host) {
+std::string log_lines(Host& host) {
   std::string text;
   LogRing& ring = host.log().ring();
   const uint64_t end = ring.next();
@@ -55,22 +55,7 @@ std::string log_text(Host& host) {
     std::vector<LogRing::Record> lines;
     (void)ring.read(&at, kLinesAtOnce, &lines);
     if (lines.empty()) break;
-    for (const LogRing::Record& line : lines) {
-      text += utc(line->time, "%FT%TZ ") + to_string(line->level) + " " + line->module;
-      if (!line->call_id.empty()) text += " [" + line->call_id + "]";
-      text += " " + line->text + "\n";
-    }
-  }
-  return text;
-}
-
-std::string stacks_text() {
-  std::string text;
-  for (const ThreadStack& stack : all_stacks()) {
-    text += "thread " + std::to_string(stack.thread) + " " + stack.name + "\n";
-    for (const Frame& frame : stack.frames) {
-      text += "  " + (frame.function.empty() ? "?" : frame.function) + "  " + frame.location + "\n";
-    }
+    for (const LogRing::Record& line : lines) text += json_line(*line) + "\n";
   }
   return text;
 }
@@ -91,8 +76,9 @@ Result<std::string> debug_bundle(Host& host) {
     archive.add(folder + "state.json", json_of(host, "imctl.host.v1.DebugStateResponse", *state));
   }
   archive.add(folder + "settings.conf", settings_text(host));
-  archive.add(folder + "log.txt", log_text(host));
-  archive.add(folder + "stacks.txt", stacks_text());
+  archive.add(folder + "log.jsonl", log_lines(host));
+  archive.add(folder + "stacks.json",
+              json_of(host, "imctl.host.v1.DebugStacksResponse", stacks_of()));
   return archive.finish();
 }
 

@@ -51,14 +51,7 @@ Result<v1::DebugStateResponse> state_of(Host& host, const std::string& module) {
   v1::DebugStateResponse reply;
   for (const std::shared_ptr<Instance>& instance : wanted) {
     add_known(*instance, &reply);
-    // As a step of its life; it must not wait for one that hangs, which is when it is wanted most.
-    std::unique_lock<std::mutex> turn = host.try_turn();
-    if (!turn.owns_lock()) {
-      add(&reply, instance->name(), "report", "not now: settings or modules are being changed");
-      continue;
-    }
-    if (instance->state() != InstanceState::kActive) continue;
-    Result<ModuleCode::State> state = instance->report();
+    Result<ModuleCode::State> state = host.modules().report(*instance);
     if (!state.ok()) {
       add(&reply, instance->name(), "report", state.status().message());
       continue;

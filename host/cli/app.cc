@@ -11,6 +11,7 @@
 #include "cli/suggest.h"
 #include "cli/text.h"
 #include "cli/verb_call.h"
+#include "road/code_name.h"
 
 namespace imctl::host::cli {
 namespace {

@@ -1,8 +1,5 @@
 #include "cli/exit_code.h"
 
-#include <array>
-#include <string>
-
 namespace imctl::host::cli {
 
 ExitCode exit_code(imctl_code code) {
@@ -18,28 +15,6 @@ ExitCode exit_code(imctl_code code) {
     case IMCTL_DEADLINE_EXCEEDED: return kDeadline;
     default: return kFailed;
   }
-}
-
-std::string code_name(imctl_code code) {
-  static constexpr std::array<const char*, 17> kNames = {"OK",
-                                                         "CANCELLED",
-                                                         "UNKNOWN",
-                                                         "INVALID_ARGUMENT",
-                                                         "DEADLINE_EXCEEDED",
-                                                         "NOT_FOUND",
-                                                         "ALREADY_EXISTS",
-                                                         "PERMISSION_DENIED",
-                                                         "RESOURCE_EXHAUSTED",
-                                                         "FAILED_PRECONDITION",
-                                                         "ABORTED",
-                                                         "OUT_OF_RANGE",
-                                                         "UNIMPLEMENTED",
-                                                         "INTERNAL",
-                                                         "UNAVAILABLE",
-                                                         "DATA_LOSS",
-                                                         "UNAUTHENTICATED"};
-  auto index = static_cast<size_t>(code);
-  return index < kNames.size() ? kNames[index] : "CODE_" + std::to_string(index);
 }
 
 std::string_view exit_code_help() {

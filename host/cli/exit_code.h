@@ -24,9 +24,6 @@ enum ExitCode : int {
 // What a call's status means for the exit code.
 ExitCode exit_code(imctl_code code);
 
-// "NOT_FOUND" and the like; "CODE_<n>" for a number that gRPC does not have.
-std::string code_name(imctl_code code);
-
 // The list that --help shows, one line a code.
 std::string_view exit_code_help();
 

@@ -232,6 +232,10 @@ class Wire {
   // May another call be made?
   bool usable() const { return !lost_ && !leaving_; }
   bool lost() const { return lost_; }
+  // Has the host said anything that is HTTP/2?
+  bool greeted() const { return greeted_; }
+  // Until when it has to.
+  Clock::time_point patience() const { return made_ + kPatience; }
 
   bool start(const std::vector<std::pair<std::string, std::string>>& headers, Outgoing* out,
              Incoming* in) {
@@ -294,7 +298,8 @@ class Wire {
       if (rest_.empty()) {
         const uint8_t* data = nullptr;
         ssize_t n = nghttp2_session_mem_send(session_.get(), &data);
-        if (n < 0) lost_ = true;
+        // With nothing to say and nothing to hear it is over: what came may not have been HTTP/2.
+        if (n < 0 || (n == 0 && nghttp2_session_want_read(session_.get()) == 0)) lost_ = true;
         if (n <= 0) return true;
         rest_.assign(reinterpret_cast<const char*>(data), static_cast<size_t>(n));
       }
@@ -359,6 +364,7 @@ class Wire {
   }
   static int on_frame(nghttp2_session*, const nghttp2_frame* frame, void* self) {
     Wire* wire = static_cast<Wire*>(self);
+    wire->greeted_ = true;
     if (frame->hd.type == NGHTTP2_GOAWAY) wire->leaving_ = true;
     // The host may end a call without having read all of it.
     bool ends = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0 &&
@@ -373,6 +379,8 @@ class Wire {
   std::shared_ptr<EventFd> wake_;
   std::unique_ptr<nghttp2_session, SessionDeleter> session_;
   std::string rest_;
+  const Clock::time_point made_ = Clock::now();
+  bool greeted_ = false;
   bool lost_ = false;
   bool leaving_ = false;
   int32_t stream_ = 0;
@@ -415,7 +423,7 @@ class Http2Transport : public Transport {
     }
     status = run(&in, until, on_reply);
     out->end();
-    wire_->finish(!status.ok());
+    if (wire_ != nullptr) wire_->finish(!status.ok());
     cancelled_ = false;
     if (!status.ok()) call_id_ = in.call_id;
     return status;
@@ -484,12 +492,21 @@ class Http2Transport : public Transport {
       if (in->closed) return result(*in);
       if (wire_->lost()) {
         return in->http_status.empty()
-                   ? no_host("the connection was closed")
+                   ? no_host(wire_->greeted() ? "the connection was closed"
+                                              : "the connection was closed, or speaks no HTTP/2")
                    : Status(IMCTL_UNAVAILABLE, "the connection to " + address_ + " was lost");
       }
       if (cancelled_) return {IMCTL_CANCELLED, "cancelled"};
       if (Clock::now() >= until) return {IMCTL_DEADLINE_EXCEEDED, "the time was over"};
-      wire_->step(std::min(until, Clock::now() + std::chrono::hours(1)));
+      Clock::time_point wake = std::min(until, Clock::now() + std::chrono::hours(1));
+      if (!wire_->greeted()) {
+        if (Clock::now() >= wire_->patience()) {
+          wire_.reset();
+          return no_host("it takes the connection and says nothing");
+        }
+        wake = std::min(wake, wire_->patience());
+      }
+      wire_->step(wake);
     }
   }
 

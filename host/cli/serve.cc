@@ -37,6 +37,7 @@ Status serve(LocalCall& call) {
                                         "' for? Settings are given as --set section.key=value"};
   }
   (void)mallopt(M_MMAP_THRESHOLD, kLargeBlock);
+  // What a reply takes stays for the next one, instead of being given back and zeroed anew.
   (void)mallopt(M_TRIM_THRESHOLD, 2 * kLargeBlock);
   (void)mallopt(M_TOP_PAD, kLargeBlock / 4);
   // Before any thread is made, so all of them leave the signals to this one.

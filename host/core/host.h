@@ -70,8 +70,6 @@ class Host final : public Road {
   SettingsStore& settings() { return *settings_; }
   // One change of the settings or the modules at a time: waits until no other is under way.
   std::unique_lock<std::mutex> take_turn() { return std::unique_lock(turn_); }
-  // The same without waiting; may have no lock.
-  std::unique_lock<std::mutex> try_turn() { return std::unique_lock(turn_, std::try_to_lock); }
   // When it was, in nanoseconds of CLOCK_MONOTONIC.
   int64_t started() const { return started_; }
   const CallRates& rates() const { return rates_; }

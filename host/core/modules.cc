@@ -91,6 +91,15 @@ Status Modules::probe(const std::shared_ptr<const Description>& description) {
   return status;
 }
 
+Result<ModuleCode::State> Modules::report(Instance& instance) {
+  std::unique_lock lock(change_mutex_, std::try_to_lock);
+  if (!lock.owns_lock() || stopped_) {
+    return Status(IMCTL_UNAVAILABLE, "not now: modules are being changed or stopped");
+  }
+  if (instance.state() != InstanceState::kActive) return ModuleCode::State();
+  return instance.report();
+}
+
 Status Modules::apply_settings(Instance& instance, std::shared_ptr<const Description> description) {
   // Not beside a step of its life.
   std::lock_guard lock(change_mutex_);

@@ -68,6 +68,10 @@ class Modules {
   // UNIMPLEMENTED: it takes none while it runs.
   Status apply_settings(Instance& instance, std::shared_ptr<const Description> description);
 
+  // What the instance says of itself; UNAVAILABLE while modules are being changed or stopped, which it
+  // does not wait for.
+  Result<ModuleCode::State> report(Instance& instance);
+
   // Stops all, what others need last. For good.
   Status stop(std::chrono::steady_clock::time_point until);
   // Code of a module still runs that could not be stopped.

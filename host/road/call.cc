@@ -6,6 +6,7 @@
 #include <iterator>
 #include <random>
 
+#include "road/code_name.h"
 #include "road/instance.h"
 #include "road/method_table.h"
 #include "road/road.h"
@@ -38,28 +39,6 @@ bool good_trailer(std::string_view key, std::string_view value) {
   return !key.empty() && key.substr(0, 5) != "grpc-" &&
          std::all_of(key.begin(), key.end(), in_key) &&
          (binary || std::all_of(value.begin(), value.end(), in_value));
-}
-
-const char* code_name(int32_t code) {
-  static constexpr const char* kNames[] = {"OK",
-                                           "CANCELLED",
-                                           "UNKNOWN",
-                                           "INVALID_ARGUMENT",
-                                           "DEADLINE_EXCEEDED",
-                                           "NOT_FOUND",
-                                           "ALREADY_EXISTS",
-                                           "PERMISSION_DENIED",
-                                           "RESOURCE_EXHAUSTED",
-                                           "FAILED_PRECONDITION",
-                                           "ABORTED",
-                                           "OUT_OF_RANGE",
-                                           "UNIMPLEMENTED",
-                                           "INTERNAL",
-                                           "UNAVAILABLE",
-                                           "DATA_LOSS",
-                                           "UNAUTHENTICATED"};
-  bool known = code >= 0 && static_cast<size_t>(code) < std::size(kNames);
-  return known ? kNames[code] : "UNKNOWN";
 }
 
 std::string_view find(const Metadata& metadata, std::string_view key) {

@@ -141,8 +141,8 @@ class Debug(StatusTestCase):
         self.assertTrue(json.loads(files["metrics.json"])["metrics"])
         self.assertTrue(json.loads(files["state.json"])["items"])
         self.assertIn("storage-sqlite.password", files["settings.conf"])
-        self.assertIn("serving on", files["log.txt"])
-        self.assertIn("storage-writer", files["stacks.txt"])
+        self.assertIn("serving on", files["log.jsonl"])
+        self.assertIn("storage-writer", files["stacks.json"])
         self.assertNotIn("hush-hush", "".join(files.values()))
         # A terminal gets no bytes, but a word.
         master, terminal = os.openpty()

@@ -8,6 +8,7 @@
 #include "cli/catalog_source.h"
 #include "cli/host_verbs.h"
 #include "cli_fixture.h"
+#include "road/code_name.h"
 
 namespace imctl::host::cli {
 namespace {

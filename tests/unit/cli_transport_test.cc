@@ -1,4 +1,9 @@
 // Both ways to a host, with every kind of call.
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <array>
 #include <atomic>
 #include <thread>
 
@@ -131,6 +136,50 @@ INSTANTIATE_TEST_SUITE_P(All, TransportTest,
                                   : info.param == Way::kHttp2 ? "Http2"
                                                               : "Embedded";
                          });
+
+// Takes one connection, says what it was made with, and stays.
+class Mute {
+ public:
+  explicit Mute(std::string words) : words_(std::move(words)) {
+    listener_ = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path().copy(address.sun_path, sizeof(address.sun_path) - 1);
+    EXPECT_EQ(bind(listener_, reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+    EXPECT_EQ(listen(listener_, 1), 0);
+    thread_ = std::thread([this] {
+      int peer = accept(listener_, nullptr, nullptr);
+      EXPECT_EQ(write(peer, words_.data(), words_.size()), static_cast<ssize_t>(words_.size()));
+      std::array<char, 1024> said{};
+      while (read(peer, said.data(), said.size()) > 0) {
+      }
+      close(peer);
+    });
+  }
+  ~Mute() {
+    thread_.join();  // the client has left
+    close(listener_);
+  }
+  std::string path() const { return folder_.path() + "/mute.sock"; }
+
+ private:
+  const std::string words_;
+  TemporaryFolder folder_;
+  int listener_ = -1;
+  std::thread thread_;
+};
+
+TEST(Transports, WhatSpeaksNoHttp2IsNoHost) {
+  Mute server("HTTP/1.1 400 Bad Request\r\n\r\n");
+  std::unique_ptr<Transport> transport = quickly_to("unix:" + server.path());
+  CallRequest request;
+  request.method = "/imctl.test.echo.v1.Echo/Say";
+  Status status = transport->call(
+      request, [] { return std::optional<std::string>(); }, [](const std::string&) { return true; });
+  EXPECT_EQ(status.code(), IMCTL_UNAVAILABLE) << status.message();
+  EXPECT_NE(status.message().find("HTTP/2"), std::string::npos) << status.message();
+  transport.reset();
+}
 
 TEST(Transports, NobodyThere) {
   TemporaryFolder folder;
