@@ -1,6 +1,8 @@
 #include <memory>
 #include <string>
 
+#include "builtin/access_service.h"
+#include "builtin/authenticator_client.h"
 #include "builtin/builtin.h"
 #include "builtin/debug_service.h"
 #include "builtin/log_service.h"
@@ -43,6 +45,18 @@ class HostModule : public Module {
     serve("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", &HostModule::reflect);
     serve("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
           &HostModule::reflect_alpha);
+  }
+
+  Status activate() override {
+    authenticator_ = AuthenticatorClient::make(this->Module::host(), host_);
+    host_.access().set_authenticator(authenticator_);
+    authenticator_->start();
+    return {};
+  }
+  Status quiesce() override {
+    host_.access().set_authenticator(nullptr);
+    authenticator_->stop();
+    return {};
   }
 
  private:
@@ -137,6 +151,8 @@ class HostModule : public Module {
   LogService logs_{*this, host_};
   StatusService status_{*this, host_};
   DebugService debug_{*this, host_};
+  AccessService access_{*this, host_};
+  std::shared_ptr<AuthenticatorClient> authenticator_;
 };
 
 }  // namespace

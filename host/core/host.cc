@@ -79,6 +79,7 @@ Status Host::start() {
       read_host_config(*sources, *builtin_->descriptors, options_.environment);
   if (!config.ok()) return config.status();
   config_ = std::move(*config);
+  access_.set_domain(config_.domain);
   log_ = std::make_unique<Log>(IMCTL_LOG_INFO);
   log_->count_dropped(metrics().get(IMCTL_COUNTER, "imctl_log_dropped_lines_total", "",
                                     "Lines that were not logged because there were too many"));
@@ -163,7 +164,7 @@ LiveConfig Host::live() const {
 }
 
 Status Host::apply(const LiveConfig& live) {
-  std::lock_guard lock(live_mutex_);
+  std::unique_lock lock(live_mutex_);
   if (!(live.log == live_.log)) {
     Status status = log_->configure(live.log);
     if (!status.ok()) return status;
@@ -173,6 +174,9 @@ Status Host::apply(const LiveConfig& live) {
   bounds.max_depth = live.max_depth;
   bounds.max_in_flight = live.max_in_flight;
   live_ = live;
+  lock.unlock();
+  // Streams that are open may end of it, and whoever waits for that goes on here.
+  if (access_.rules() != live.access) access_.set_rules(live.access);
   return {};
 }
 
