@@ -19,6 +19,11 @@ std::string next_line(const std::string& text, size_t* at) {
   return line;
 }
 
+double rate(uint64_t users, Clock::duration time) {
+  const double seconds = std::chrono::duration<double>(time).count();
+  return seconds > 0 ? static_cast<double>(users) / seconds : 0;
+}
+
 }  // namespace
 
 ImportService::ImportService(Core* core, Module* module) : core_(core) {
@@ -27,7 +32,8 @@ ImportService::ImportService(Core* core, Module* module) : core_(core) {
 
 Task<Status> ImportService::import(Stream& stream) {
   std::optional<Importer> importer;
-  Clock::time_point told = Clock::now();
+  const Clock::time_point begun = Clock::now();
+  Clock::time_point told = begun;
   uint64_t told_done = 0;
   Status status;
   for (;;) {
@@ -49,8 +55,7 @@ Task<Status> ImportService::import(Stream& stream) {
     const auto now = Clock::now();
     if (now - told < kBetweenReplies) continue;
     v1::ImportUsersResponse response = importer->progress();
-    response.set_rate(static_cast<double>(importer->done() - told_done) /
-                      std::chrono::duration<double>(now - told).count());
+    response.set_rate(rate(importer->done() - told_done, now - told));
     told = now;
     told_done = importer->done();
     if (!co_await stream.write(response)) co_return Status(IMCTL_CANCELLED, "the caller went away");
@@ -60,6 +65,7 @@ Task<Status> ImportService::import(Stream& stream) {
   status = co_await importer->finish();
   if (!status.ok()) co_return status;
   v1::ImportUsersResponse outcome = importer->outcome();
+  outcome.set_rate(rate(importer->done(), Clock::now() - begun));
   if (!co_await stream.write(outcome)) co_return Status(IMCTL_CANCELLED, "the caller went away");
   if (outcome.refused() == 0) co_return Status();
   co_return Status(IMCTL_INVALID_ARGUMENT,

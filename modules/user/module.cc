@@ -1,10 +1,10 @@
 #include <sodium.h>
 
-#include <atomic>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <utility>
 
 #include "auth_service.h"
 #include "core.h"
@@ -17,6 +17,7 @@ namespace imctl::user {
 namespace {
 
 constexpr std::chrono::milliseconds kTick{100};
+constexpr std::chrono::seconds kPatience{1};
 
 class UserModule : public Module {
  public:
@@ -55,6 +56,7 @@ class UserModule : public Module {
     housekeeping_.begin();
     core_.hasher.warm_up(core_.options()->passwords);
     stopping_ = false;
+    heard_ = std::chrono::steady_clock::now();
     thread_ = std::thread([this] { run(); });
     return {};
   }
@@ -97,9 +99,13 @@ class UserModule : public Module {
     }
   }
 
+  // A storage that is only replaced is back before anybody needs to know.
   void tell_health() {
+    const auto now = std::chrono::steady_clock::now();
     const bool hears = core_.changes.hears();
-    if (hears == healthy_.exchange(hears)) return;
+    if (hears) heard_ = now;
+    if (!hears && now - heard_ < kPatience) return;
+    if (hears == std::exchange(healthy_, hears)) return;
     host().set_health(hears, hears ? "" : "the storage of users cannot be reached");
   }
 
@@ -118,7 +124,8 @@ class UserModule : public Module {
   TokensService tokens_;
   ImportService import_;
   Housekeeping housekeeping_;
-  std::atomic<bool> healthy_{true};
+  bool healthy_ = true;                          // of the thread
+  std::chrono::steady_clock::time_point heard_;  // of the thread
   std::mutex mutex_;
   std::condition_variable wake_;
   bool stopping_ = false;  // guarded by mutex_
