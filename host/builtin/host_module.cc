@@ -1,6 +1,7 @@
 #include <memory>
 #include <string>
 
+#include "builtin/audit_service.h"
 #include "builtin/builtin.h"
 #include "builtin/debug_service.h"
 #include "builtin/log_service.h"
@@ -135,6 +136,7 @@ class HostModule : public Module {
   host::Host& host_;
   SettingsService settings_{*this, host_};
   LogService logs_{*this, host_};
+  AuditService audit_{*this, host_};
   StatusService status_{*this, host_};
   DebugService debug_{*this, host_};
 };

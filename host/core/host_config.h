@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "core/audit_files.h"
 #include "core/descriptors.h"
 #include "core/log.h"
 #include "core/module_trust.h"
@@ -22,6 +23,7 @@ namespace imctl::host {
 struct LiveConfig {
   imctl_log_level log_level = IMCTL_LOG_INFO;
   LogOptions log;
+  AuditOptions audit;
   int64_t max_in_flight = 0;
   std::chrono::nanoseconds stop_timeout{};
   uint32_t max_depth = 0;

@@ -19,6 +19,7 @@ constexpr size_t kCopyLimit = 4096;
 // gRPC peers take 8 KiB of metadata in all.
 constexpr size_t kMessageLimit = 4000;
 constexpr size_t kCallIdLimit = 64;
+constexpr std::string_view kUnixPeer = "unix:";
 constexpr int64_t kFarSeconds = int64_t{100} * 365 * 24 * 3600;
 
 std::string_view view(const grpc::string_ref& text) { return {text.data(), text.size()}; }
@@ -75,14 +76,16 @@ grpc::Status to_grpc(const Status& status) {
           status.details().size() <= kMessageLimit ? status.details() : std::string()};
 }
 
-Result<CallParams> call_params(const Host& host, MethodSlot* target,
+Result<CallParams> call_params(Host& host, MethodSlot* target,
                                grpc::CallbackServerContext& context) {
   CallParams params;
   params.target = target;
+  params.peer = context.peer();
+  if (params.peer.starts_with(kUnixPeer)) params.peer = kUnixPeer;  // which socket says nothing
   // The socket is the host's own user's. A TCP listener without authentication exists only with
   // auth = none; else whoever comes over TCP has to prove who they are.
   const HostConfig& config = host.config();
-  if (config.auth_none || config.listen.empty() || context.peer().rfind("unix:", 0) == 0) {
+  if (config.auth_none || config.listen.empty() || params.peer == kUnixPeer) {
     params.principal_kind = IMCTL_PRINCIPAL_ADMIN;
     params.principal = config.auth_none ? "auth=none" : "unix-socket";
   }
@@ -104,6 +107,7 @@ Result<CallParams> call_params(const Host& host, MethodSlot* target,
   }
   Status status = hop.apply(config.nodes, &params);
   if (status.ok()) return params;
+  host.audit_refusal(params, status);
   add_trailers(context);
   context.AddTrailingMetadata(std::string(kNodeRefusedMetadata), "1");
   return status;

@@ -21,7 +21,7 @@ grpc::Status to_grpc(const Status& status);
 
 // Who calls, until when, with which metadata. An error is how the call ends, already told to the
 // context's trailers.
-Result<CallParams> call_params(const Host& host, MethodSlot* target,
+Result<CallParams> call_params(Host& host, MethodSlot* target,
                                grpc::CallbackServerContext& context);
 
 // Before the end of a call.

@@ -34,6 +34,7 @@ class Instance;
 class MethodSlot;
 class Road;
 struct MethodInfo;
+struct Route;
 struct Served;
 
 using Metadata = std::vector<std::pair<std::string, std::string>>;
@@ -65,6 +66,7 @@ struct CallParams {
   std::string caller_module;         // empty: a front end
   const Instance* caller = nullptr;  // that module, if it is here; stays while the call does
   std::string node;                  // the other host that it came from, as proved; empty: none
+  std::string peer;                  // where it came in: "ipv4:127.0.0.1:4711", "unix:", "embedded"
   std::string call_id;               // empty: a new one
   int64_t deadline = 0;              // 0: none
   bool watch_deadline = false;       // the caller does not end the call at its deadline by itself
@@ -126,6 +128,9 @@ class Call final : public imctl_call {
   bool wait_over();
   // Its module goes: has a stream that can say where to resume end itself, else ends it so.
   void move(const Status& status);
+  // It came from outside, and how it ends is recorded before the caller hears of it. As long as it is
+  // not served: then the method is that of another copy of its module.
+  void audit_as(std::shared_ptr<const Route> route);
   // Before one of the two above, if there is a parent: takes a place among its children. A parent
   // that is cancelled already cancels this.
   void join_parent();
@@ -180,6 +185,10 @@ class Call final : public imctl_call {
   std::shared_ptr<Instance> instance_;
   const MethodInfo* method_ = nullptr;
   const imctl_method* entry_ = nullptr;
+  // Of a call that is audited, until it ended: what it is about, and its request, or its stream's first
+  // message.
+  std::shared_ptr<const Route> audited_;
+  BufferRef audited_request_;
   int64_t started_ = 0;
   size_t request_bytes_ = 0;  // what it counts for while it is in work
 

@@ -9,6 +9,15 @@
 #include "road/road.h"
 
 namespace imctl::host {
+namespace {
+
+// Not of a module, here or on the host that forwards it, and it is to do something.
+bool is_from_outside(const CallParams& params) {
+  return params.caller == nullptr && params.caller_module.empty() &&
+         (params.flags & IMCTL_DRY_RUN) == 0;
+}
+
+}  // namespace
 
 void Dispatcher::start(Call& call) {
   call.join_parent();
@@ -35,7 +44,10 @@ void Dispatcher::admit(Call& call) {
     if (road_->bounds.checked) {
       status = check_bounds(call);
       if (status.ok()) status = check_dry_run(call, method);
-      if (status.ok()) status = check_access(call, method);
+      if (status.ok()) {
+        status = check_access(call, method);
+        if (!status.ok()) road_->audit_refusal(call.params(), status);
+      }
     }
     if (status.ok() && !method.client_streams && !call.params().request) {
       status = Status(IMCTL_RESOURCE_EXHAUSTED,
@@ -45,6 +57,7 @@ void Dispatcher::admit(Call& call) {
       call.refuse(*road_, std::move(status));
       return;
     }
+    if (method.audited && is_from_outside(call.params())) call.audit_as(route);
     Instance& instance = *route->instance;
     switch (instance.gate().enter(&call, call.params().request.size() + sizeof(Call),
                                   call.descends_from(&instance))) {

@@ -37,6 +37,7 @@ struct MethodInfo {
   bool server_streams = false;
   bool blocking = false;
   bool dry_run = false;  // may be called with the dry-run flag
+  bool audited = false;  // calls of it from outside are recorded
   Access access = Access::kAdmin;
   // Of the module's own descriptors; nullptr in the process of an isolated module.
   const google::protobuf::MethodDescriptor* descriptor = nullptr;
