@@ -3,6 +3,7 @@
 
 #include "builtin/access_service.h"
 #include "builtin/authenticator_client.h"
+#include "builtin/audit_service.h"
 #include "builtin/builtin.h"
 #include "builtin/debug_service.h"
 #include "builtin/log_service.h"
@@ -149,6 +150,7 @@ class HostModule : public Module {
   host::Host& host_;
   SettingsService settings_{*this, host_};
   LogService logs_{*this, host_};
+  AuditService audit_{*this, host_};
   StatusService status_{*this, host_};
   DebugService debug_{*this, host_};
   AccessService access_{*this, host_};

@@ -1,5 +1,7 @@
 #include "builtin/settings_service.h"
 
+#include <google/protobuf/message.h>
+
 #include <chrono>
 #include <optional>
 #include <string>
@@ -53,6 +55,21 @@ SettingsService::SettingsService(Module& module, Host& host) : host_(host) {
   module.serve("/imctl.host.v1.Settings/Reload", this, &SettingsService::reload);
   module.serve("/imctl.host.v1.Settings/History", this, &SettingsService::history);
   module.serve("/imctl.host.v1.Settings/Rollback", this, &SettingsService::rollback);
+  host.audit_requests().hide("/imctl.host.v1.Settings/Set",
+                             [this](google::protobuf::Message* request) { hide_values(request); });
+}
+
+// A secret that was given where others could see it is not to stay in the audit log too. Who knows
+// what stands there for a setting that nobody knows?
+void SettingsService::hide_values(google::protobuf::Message* request) const {
+  const google::protobuf::Descriptor* type = request->GetDescriptor();
+  const google::protobuf::Reflection* reflection = request->GetReflection();
+  const std::string key = reflection->GetString(*request, type->FindFieldByName("key"));
+  const std::optional<SettingValue> now = host_.settings_admin().find(key);
+  const google::protobuf::FieldDescriptor* values = type->FindFieldByName("values");
+  if ((now && !now->secret) || reflection->FieldSize(*request, values) == 0) return;
+  reflection->ClearField(request, values);
+  reflection->AddString(request, values, "(not shown)");
 }
 
 Result<v1::ListSettingsResponse> SettingsService::list(const v1::ListSettingsRequest& request,

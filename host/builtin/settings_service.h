@@ -6,6 +6,10 @@
 #include "imctl/host/v1/settings.pb.h"
 #include "imctl/sdk.h"
 
+namespace google::protobuf {
+class Message;
+}
+
 namespace imctl::host {
 
 class Host;
@@ -31,6 +35,8 @@ class SettingsService {
   Result<v1::SettingsHistoryResponse> history(const v1::SettingsHistoryRequest&, const Context&);
   Result<v1::ChangeSettingsResponse> rollback(const v1::RollbackSettingsRequest& request,
                                               const Context& context);
+
+  void hide_values(google::protobuf::Message* request) const;
 
   Host& host_;
 };

@@ -148,6 +148,7 @@ v1::GetStatusResponse status_of(Host& host) {
   reply.set_open_files(process.open_files);
   reply.set_data_size(folder_size(config.data));
   add_modules(host, &reply);
+  if (std::string problem = host.audit().problem(); !problem.empty()) reply.add_problems(problem);
   reply.set_health(reply.problems().empty() ? "serving" : "ill");
   return reply;
 }

@@ -102,6 +102,7 @@ class EmbeddedTransport : public Transport {
     params.target = host_->methods().slot(request.method);
     params.principal_kind = IMCTL_PRINCIPAL_ADMIN;
     params.principal = "embedded";
+    params.peer = "embedded";
     params.call_id = request.call_id;
     if (request.dry_run) params.flags |= IMCTL_DRY_RUN;
     if (request.timeout.count() > 0) {

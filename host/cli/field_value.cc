@@ -186,14 +186,8 @@ Status put_bytes(Message* message, const FieldDescriptor* field, const std::stri
   return {};
 }
 
-const imctl::Field& options_of(const FieldDescriptor* field) {
-  return field->options().GetExtension(imctl::field);
-}
-
 }  // namespace
 
-bool is_secret(const FieldDescriptor* field) { return options_of(field).secret(); }
-bool is_file(const FieldDescriptor* field) { return options_of(field).file(); }
 bool is_lines(const FieldDescriptor* field) { return options_of(field).lines(); }
 bool is_size(const FieldDescriptor* field) { return options_of(field).unit() == imctl::UNIT_BYTES; }
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/field_options.h"
 #include "imctl/status.h"
 
 namespace imctl::host::cli {
@@ -33,9 +34,7 @@ std::string names_kind(const google::protobuf::FieldDescriptor* field);
 // A whole file; "-" is standard input.
 Result<std::string> read_file(const std::string& path);
 
-// Has the field its own declaration `secret`, `file`, `lines`?
-bool is_secret(const google::protobuf::FieldDescriptor* field);
-bool is_file(const google::protobuf::FieldDescriptor* field);
+// Has the field its own declaration `lines`, a unit? (core/field_options.h has `secret` and `file`.)
 bool is_lines(const google::protobuf::FieldDescriptor* field);
 bool is_size(const google::protobuf::FieldDescriptor* field);
 

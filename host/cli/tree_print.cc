@@ -1,56 +1,14 @@
-#include <array>
-#include <cstdio>
-
 #include "cli/text.h"
 #include "cli/tree.h"
+#include "core/json_text.h"
 
 namespace imctl::host::cli {
 namespace {
 
 std::string quoted(const std::string& text) {
-  std::string json = "\"";
-  for (char c : text) {
-    switch (c) {
-      case '"': json += "\\\""; break;
-      case '\\': json += "\\\\"; break;
-      case '\n': json += "\\n"; break;
-      case '\r': json += "\\r"; break;
-      case '\t': json += "\\t"; break;
-      default:
-        // DEL too: what is printed must not drive a terminal.
-        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) {
-          std::array<char, 8> hex{};
-          (void)std::snprintf(hex.data(), hex.size(), "\\u%04x", static_cast<unsigned>(c));
-          json += hex.data();
-        } else {
-          json += c;
-        }
-    }
-  }
-  return json + "\"";
-}
-
-void json(const Tree& tree, bool pretty, size_t depth, std::string* out) {
-  auto line = [&](size_t level) {
-    if (pretty) *out += "\n" + std::string(2 * level, ' ');
-  };
-  switch (tree.kind) {
-    case Tree::Kind::kNull: *out += "null"; return;
-    case Tree::Kind::kLiteral: *out += tree.text; return;
-    case Tree::Kind::kString: *out += quoted(tree.text); return;
-    case Tree::Kind::kList:
-    case Tree::Kind::kObject: break;
-  }
-  bool object = tree.kind == Tree::Kind::kObject;
-  *out += object ? "{" : "[";
-  for (size_t i = 0; i < tree.items.size(); ++i) {
-    if (i > 0) *out += ",";
-    line(depth + 1);
-    if (object) *out += quoted(tree.keys[i]) + (pretty ? ": " : ":");
-    json(tree.items[i], pretty, depth + 1, out);
-  }
-  if (!tree.items.empty()) line(depth);
-  *out += object ? "}" : "]";
+  std::string json;
+  append_json_string(&json, text);
+  return json;
 }
 
 // May it stand in YAML as it is, and be read back as a string?
@@ -103,12 +61,6 @@ void yaml(const Tree& tree, size_t indent, bool inline_first, std::string* out) 
 }
 
 }  // namespace
-
-std::string to_json(const Tree& tree, bool pretty) {
-  std::string out;
-  json(tree, pretty, 0, &out);
-  return out;
-}
 
 std::string to_yaml(const Tree& tree) {
   if (tree.items.empty()) return yaml_scalar(tree) + "\n";

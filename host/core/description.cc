@@ -107,6 +107,16 @@ Result<InstanceSpec> spec_of(std::shared_ptr<const Description> description) {
   return spec;
 }
 
+namespace {
+
+bool is_audited(const Rules& rules, const google::protobuf::MethodOptions& options) {
+  if (rules.audit() != AUDIT_AUTO) return rules.audit() == AUDIT_ALWAYS;
+  return options.idempotency_level() != google::protobuf::MethodOptions::NO_SIDE_EFFECTS &&
+         rules.access() != ACCESS_USER && rules.access() != ACCESS_PUBLIC;
+}
+
+}  // namespace
+
 MethodInfo method_info(const google::protobuf::MethodDescriptor& descriptor) {
   const google::protobuf::MethodOptions& options = descriptor.options();
   const Rules& rules = options.GetExtension(imctl::rules);
@@ -123,6 +133,7 @@ MethodInfo method_info(const google::protobuf::MethodDescriptor& descriptor) {
     info.owner = static_cast<uint32_t>(owner->number());
   }
   info.dry_run = rules.dry_run() || info.reads;
+  info.audited = is_audited(rules, options);
   info.descriptor = &descriptor;
   return info;
 }

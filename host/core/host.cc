@@ -11,6 +11,7 @@
 
 #include "builtin/builtin.h"
 #include "core/module_loader.h"
+#include "core/tree.h"
 #include "link/isolated_code.h"
 #include "road/abi_code.h"
 #include "road/call.h"
@@ -84,6 +85,10 @@ Status Host::start() {
   log_->count_dropped(metrics().get(IMCTL_COUNTER, "imctl_log_dropped_lines_total", "",
                                     "Lines that were not logged because there were too many"));
   log_->levels().on_change([this] { log_levels_changed(); });
+  audit_ = std::make_unique<AuditLog>(config_.data + "/host/audit", &metrics(),
+                                      [this](imctl_log_level level, const std::string& text) {
+                                        log(level, "host", nullptr, text);
+                                      });
   Status logs = apply(config_.live);
   if (!logs.ok()) return logs;
 
@@ -100,6 +105,7 @@ Status Host::start() {
   settings_ = std::move(*settings);
   std::error_code ignored;  // copies that a killed host left
   std::filesystem::remove_all(config_.data + "/host/loaded", ignored);
+  audit_->start(own_record(AuditRecord::kStart));
   auto started = modules_.apply(*wanted);
   if (!started.ok()) return started.status();
   settings_admin_.started(*wanted);
@@ -171,6 +177,7 @@ Status Host::apply(const LiveConfig& live) {
   }
   log_->levels().set_base(options_.quiet ? std::max(live.log_level, IMCTL_LOG_WARN)
                                          : live.log_level);
+  audit_->configure(live.audit);
   bounds.max_depth = live.max_depth;
   bounds.max_in_flight = live.max_in_flight;
   live_ = live;
@@ -207,6 +214,7 @@ Status Host::stop() {
   if (options_.remote_hosts != nullptr) options_.remote_hosts->on_changed({});
   health_.set("", false);
   Status status = modules_.stop(std::chrono::steady_clock::now() + live().stop_timeout);
+  if (audit_ != nullptr) audit_->stop(own_record(AuditRecord::kStop));
   if (!modules_.is_stuck()) data_lock_.release();
   return status;
 }
@@ -290,6 +298,37 @@ Result<BufferRef> Host::from_json(const Instance& instance, std::string_view typ
   auto status = google::protobuf::util::JsonStringToMessage(std::string(json), message->get());
   if (!status.ok()) return Status(IMCTL_INVALID_ARGUMENT, status.ToString());
   return BufferRef::copy_of((*message)->SerializeAsString());
+}
+
+AuditRecord Host::own_record(const char* kind) const {
+  AuditRecord record;
+  record.time = std::chrono::system_clock::now();
+  record.kind = kind;
+  record.user = "host";
+  Tree what = Tree::object();
+  what.add("version", Tree::string(IMCTL_VERSION));
+  what.add("pid", Tree::literal(std::to_string(::getpid())));
+  record.what = host::to_json(what, false);
+  return record;
+}
+
+void Host::audit_end(const CallParams& params, const Route& route, std::string_view request,
+                     const Status& status) {
+  AuditRecord record = audit_record(AuditRecord::kCall, params, status);
+  record.what = audit_requests_.text(route, request);
+  // What a stranger can repeat without end. That it went well takes a credential, or a change.
+  const bool refused =
+      status.code() == IMCTL_UNAUTHENTICATED || status.code() == IMCTL_PERMISSION_DENIED ||
+      (params.principal_kind == IMCTL_PRINCIPAL_NONE && !status.ok());
+  if (refused) {
+    audit_->refuse(std::move(record));
+  } else {
+    audit_->add(std::move(record));
+  }
+}
+
+void Host::audit_refusal(const CallParams& params, const Status& status) {
+  audit_->refuse(audit_record(AuditRecord::kRefusal, params, status));
 }
 
 Status Host::not_served(std::string_view method) const {

@@ -13,6 +13,8 @@
 #include <vector>
 
 #include "core/access_control.h"
+#include "core/audit_log.h"
+#include "core/audit_request.h"
 #include "core/call_rates.h"
 #include "core/data_lock.h"
 #include "core/health.h"
@@ -63,6 +65,8 @@ class Host final : public Road {
   // Has it be so; what is not so then is as it was.
   Status apply(const LiveConfig& live);
   Log& log() { return *log_; }
+  AuditLog& audit() { return *audit_; }
+  AuditRequests& audit_requests() { return audit_requests_; }
   Health& health() { return health_; }
   Modules& modules() { return modules_; }
   const Modules& modules() const { return modules_; }
@@ -110,6 +114,9 @@ class Host final : public Road {
                             std::string_view message) override;
   Result<BufferRef> from_json(const Instance& instance, std::string_view type,
                               std::string_view json) override;
+  void audit_end(const CallParams& params, const Route& route, std::string_view request,
+                 const Status& status) override;
+  void audit_refusal(const CallParams& params, const Status& status) override;
   Status not_served(std::string_view method) const override;
   std::optional<Status> identify(Call& call) override { return access_.identify(call); }
   Status check_owner(const Call& call, const MethodInfo& method) override {
@@ -121,6 +128,7 @@ class Host final : public Road {
   explicit Host(HostOptions options);
   Status start();
   void log_levels_changed();
+  AuditRecord own_record(const char* kind) const;
   // The other host as it is described now, or as one of which nothing is known.
   std::shared_ptr<const Description> as_known(const std::string& address) const;
   Result<std::unique_ptr<ModuleCode>> make_code(
@@ -130,6 +138,8 @@ class Host final : public Road {
   HostConfig config_;
   DataLock data_lock_;
   std::unique_ptr<Log> log_;
+  std::unique_ptr<AuditLog> audit_;
+  AuditRequests audit_requests_;
   Health health_;
   std::shared_ptr<const Description> builtin_;
   std::unique_ptr<SettingsStore> settings_;

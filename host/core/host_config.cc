@@ -158,6 +158,7 @@ Result<HostConfig> read_host_config(SettingsSources& sources, const Descriptors&
   log.file_size = fields.u64("log_file_size");
   log.file_count = fields.u32("log_file_count");
   log.memory = fields.u64("log_memory");
+  config.live.audit = {fields.u64("audit_file_size"), fields.u32("audit_files")};
   Result<TrustPolicy> trust =
       TrustPolicy::make(fields.text("module_signatures") == "require", fields.list("module_keys"));
   if (!trust.ok()) {

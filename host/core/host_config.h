@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/access_rules.h"
+#include "core/audit_files.h"
 #include "core/descriptors.h"
 #include "core/log.h"
 #include "core/module_trust.h"
@@ -25,6 +26,7 @@ struct LiveConfig {
   std::shared_ptr<const AccessRules> access;  // sections [roles] and [certificates]
   imctl_log_level log_level = IMCTL_LOG_INFO;
   LogOptions log;
+  AuditOptions audit;
   int64_t max_in_flight = 0;
   std::chrono::nanoseconds stop_timeout{};
   uint32_t max_depth = 0;

@@ -1,26 +1,9 @@
 #include "core/log_ring.h"
 
-#include <pthread.h>
-
 #include <algorithm>
 #include <utility>
 
 namespace imctl::host {
-namespace {
-
-// Between two wakes, so that a flood costs its readers no more than a stream does.
-constexpr std::chrono::milliseconds kBetween{20};
-
-}  // namespace
-
-LogRing::~LogRing() {
-  {
-    std::lock_guard lock(mutex_);
-    stopping_ = true;
-  }
-  wake_.notify_all();
-  if (thread_.joinable()) thread_.join();
-}
 
 void LogRing::set_limit(size_t bytes) {
   std::lock_guard lock(mutex_);
@@ -39,15 +22,13 @@ void LogRing::shrink() {
 
 void LogRing::push(LogRecord record) {
   auto made = std::make_shared<const LogRecord>(std::move(record));
-  bool wake = false;
   {
     std::lock_guard lock(mutex_);
     bytes_ += made->bytes();
     records_.push_back(std::move(made));
     shrink();
-    wake = !std::exchange(came_, true) && !watches_.empty();
   }
-  if (wake) wake_.notify_one();
+  wakes_.came();
 }
 
 uint64_t LogRing::first() const {
@@ -69,35 +50,6 @@ uint64_t LogRing::read(uint64_t* from, size_t count, std::vector<Record>* lines)
     ++*from;
   }
   return lost;
-}
-
-uint64_t LogRing::watch(std::function<void()> wake) {
-  std::lock_guard lock(mutex_);
-  if (!thread_.joinable()) thread_ = std::thread([this] { loop(); });
-  watches_[++next_watch_] = std::make_shared<std::function<void()>>(std::move(wake));
-  came_ = false;
-  return next_watch_;
-}
-
-void LogRing::unwatch(uint64_t watch) {
-  std::lock_guard lock(mutex_);
-  watches_.erase(watch);
-}
-
-void LogRing::loop() {
-  pthread_setname_np(pthread_self(), "log-readers");
-  std::unique_lock lock(mutex_);
-  for (;;) {
-    wake_.wait(lock, [this] { return stopping_ || (came_ && !watches_.empty()); });
-    if (stopping_) return;
-    came_ = false;
-    std::vector<std::shared_ptr<std::function<void()>>> wakes;
-    for (const auto& [watch, wake] : watches_) wakes.push_back(wake);
-    lock.unlock();
-    for (const auto& wake : wakes) (*wake)();
-    lock.lock();
-    wake_.wait_for(lock, kBetween, [this] { return stopping_; });
-  }
 }
 
 }  // namespace imctl::host

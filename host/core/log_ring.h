@@ -3,17 +3,16 @@
 #define IMCTL_HOST_CORE_LOG_RING_H
 
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
-#include <thread>
+#include <utility>
 #include <vector>
 
+#include "core/wakes.h"
 #include "imctl/module.h"
 
 namespace imctl::host {
@@ -40,7 +39,6 @@ class LogRing {
   explicit LogRing(size_t bytes) : limit_(bytes) {}
   LogRing(const LogRing&) = delete;
   LogRing& operator=(const LogRing&) = delete;
-  ~LogRing();
 
   void set_limit(size_t bytes);
   void push(LogRecord record);
@@ -52,14 +50,12 @@ class LogRing {
   // Gives how many were gone before they were read.
   uint64_t read(uint64_t* from, size_t count, std::vector<Record>* lines) const;
 
-  // Calls `wake` soon after lines came, on a thread of the ring's where it may take a while. It may
-  // be called once more after unwatch().
-  uint64_t watch(std::function<void()> wake);
-  void unwatch(uint64_t watch);
+  // For those who follow it: see Wakes.
+  uint64_t watch(std::function<void()> wake) { return wakes_.watch(std::move(wake)); }
+  void unwatch(uint64_t watch) { wakes_.unwatch(watch); }
 
  private:
   void shrink();
-  void loop();
 
   mutable std::mutex mutex_;
   size_t limit_;
@@ -67,12 +63,7 @@ class LogRing {
   uint64_t first_ = 0;
   std::deque<Record> records_;
 
-  std::map<uint64_t, std::shared_ptr<std::function<void()>>> watches_;
-  uint64_t next_watch_ = 0;
-  bool came_ = false;
-  bool stopping_ = false;
-  std::condition_variable wake_;
-  std::thread thread_;  // from the first watch on
+  Wakes wakes_;
 };
 
 }  // namespace imctl::host

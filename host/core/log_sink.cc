@@ -16,6 +16,7 @@
 #include <exception>
 #include <utility>
 
+#include "core/json_text.h"
 #include "core/utf8.h"
 #include "road/metrics.h"
 
@@ -87,29 +88,8 @@ std::unique_ptr<spdlog::formatter> text_formatter() {
 
 void append_json(std::string* out, const char* name, std::string_view text) {
   if (out->size() > 1) *out += ',';
-  out->append("\"").append(name).append("\":\"");
-  while (!text.empty()) {
-    size_t size = utf8_sequence(text);
-    auto byte = static_cast<unsigned char>(text.front());
-    if (size == 0) {
-      *out += "\\ufffd";
-      size = 1;
-    } else if (byte == '"' || byte == '\\') {
-      out->append("\\").push_back(text.front());
-    } else if (byte == '\n') {
-      *out += "\\n";
-    } else if (byte == '\t') {
-      *out += "\\t";
-    } else if (byte < 0x20 || byte == 0x7f) {
-      std::array<char, 8> code{};
-      (void)snprintf(code.data(), code.size(), "\\u%04x", byte);
-      *out += code.data();
-    } else {
-      out->append(text.substr(0, size));
-    }
-    text.remove_prefix(size);
-  }
-  *out += '"';
+  out->append("\"").append(name).append("\":");
+  append_json_string(out, text);
 }
 
 }  // namespace

@@ -1,15 +1,13 @@
 #include "core/module_admin.h"
 
-#include <openssl/sha.h>
-
 #include <algorithm>
-#include <array>
 #include <filesystem>
 #include <fstream>
 #include <optional>
 #include <utility>
 
 #include "core/host.h"
+#include "core/sha256.h"
 
 namespace imctl::host {
 namespace {
@@ -23,18 +21,7 @@ std::string join(const std::set<std::string>& names) {
 }
 
 // Of the content, for a file name that no other content has.
-std::string short_digest(std::string_view content) {
-  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest{};
-  SHA256(reinterpret_cast<const unsigned char*>(content.data()), content.size(), digest.data());
-  static constexpr char kHex[] = "0123456789abcdef";
-  constexpr size_t kBytes = 8;
-  std::string text;
-  for (size_t i = 0; i < kBytes; ++i) {
-    text += kHex[digest[i] >> 4];
-    text += kHex[digest[i] & 15];
-  }
-  return text;
-}
+std::string short_digest(std::string_view content) { return sha256_hex(content).substr(0, 16); }
 
 Status write_file(const std::string& path, std::string_view content) {
   std::ofstream file(path, std::ios::binary | std::ios::trunc);

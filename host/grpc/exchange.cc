@@ -110,11 +110,13 @@ Result<CallParams> call_params(const Entrance& entrance, MethodSlot* target,
   }
   Status hop_status = hop.apply(entrance.host.config().nodes, &params);
   if (!hop_status.ok()) {
+    entrance.host.audit_refusal(params, hop_status);
     add_trailers(context);
     context.AddTrailingMetadata(std::string(kNodeRefusedMetadata), "1");
     return hop_status;
   }
   if (!status.ok()) {
+    entrance.host.audit_refusal(params, status);
     add_trailers(context);
     return status;
   }

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "grpc/node_credential.h"
+#include "road/principal_kind.h"
 
 namespace imctl::host {
 namespace {
@@ -17,16 +18,6 @@ constexpr std::string_view kPrincipalKind = "imctl-principal-kind";
 constexpr std::string_view kCallerModule = "imctl-caller-module";
 constexpr std::string_view kDepth = "imctl-depth";
 constexpr std::string_view kOwnPrefix = "imctl-";
-
-struct Kind {
-  imctl_principal_kind kind;
-  std::string_view name;
-};
-constexpr std::array<Kind, 5> kKinds = {{{IMCTL_PRINCIPAL_NONE, "none"},
-                                         {IMCTL_PRINCIPAL_USER, "user"},
-                                         {IMCTL_PRINCIPAL_NODE, "node"},
-                                         {IMCTL_PRINCIPAL_ADMIN, "admin"},
-                                         {IMCTL_PRINCIPAL_MODULE, "module"}}};
 
 // Names may be of any characters, metadata may not: as in a URI.
 std::string escape(std::string_view text) {
@@ -110,9 +101,7 @@ void write_hop(const CallParams& params, const RemoteSettings& settings,
   }
   if (settings.node.empty()) return;
   add_node_credential(settings, context);
-  for (const Kind& kind : kKinds) {
-    if (kind.kind == params.principal_kind) add(kPrincipalKind, std::string(kind.name));
-  }
+  add(kPrincipalKind, std::string(principal_kind_name(params.principal_kind)));
   add(kPrincipal, escape(params.principal));
   if (!params.peer.empty()) add(kPeerMetadata, escape(params.peer));
   if (params.grant != nullptr && !params.grant->credential.empty()) {
@@ -147,6 +136,8 @@ Status ReadHop::apply(const std::map<std::string, std::string>& nodes, CallParam
   if (!node_) return {};
   const bool certified = !params->node.empty() && params->node == *node_ && !node_key_;
   if (!certified && !is_node(nodes, *node_, node_key_.value_or(std::string()))) {
+    params->principal_kind = IMCTL_PRINCIPAL_NONE;
+    params->principal = *node_;  // who it says it is
     // The same words whichever of the two is wrong: nobody is to find out which nodes there are.
     return {IMCTL_UNAUTHENTICATED,
             "the node's name or key is not one that this host knows: compare bind.node and "
@@ -157,17 +148,16 @@ Status ReadHop::apply(const std::map<std::string, std::string>& nodes, CallParam
   params->principal_kind = IMCTL_PRINCIPAL_NODE;
   params->principal = *node_;
   if (!principal_kind_) return {};
-  const auto* kind = std::find_if(kKinds.begin(), kKinds.end(),
-                                  [&](const Kind& one) { return one.name == *principal_kind_; });
-  if (kind == kKinds.end()) {
+  const std::optional<imctl_principal_kind> kind = principal_kind(*principal_kind_);
+  if (!kind) {
     return {IMCTL_INVALID_ARGUMENT, "node " + *node_ + " forwards a principal of the kind '" +
                                         *principal_kind_ +
                                         "', which this host does not know: is it older?"};
   }
-  params->principal_kind = kind->kind;
+  params->principal_kind = *kind;
   params->principal = unescape(principal_.value_or(std::string()));
   // Credentials are of one host: a log must tell the sockets of two hosts apart.
-  if (kind->kind == IMCTL_PRINCIPAL_ADMIN) params->principal = *node_ + "/" + params->principal;
+  if (kind == IMCTL_PRINCIPAL_ADMIN) params->principal = *node_ + "/" + params->principal;
   params->caller_module = unescape(caller_module_.value_or(std::string()));
   if (peer_) params->peer = unescape(*peer_);
   if (credential_) params->metadata.emplace_back(kCredentialMetadata, unescape(*credential_));

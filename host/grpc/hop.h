@@ -34,7 +34,7 @@ class ReadHop {
   // Takes what is meant for it; false: the key is somebody else's.
   bool take(std::string_view key, std::string_view value);
   // Puts what may be believed into `params`, which has the principal of a caller that is no node.
-  // An error is how the call ends.
+  // An error is how the call ends; `params` then has who the caller claims to be.
   Status apply(const std::map<std::string, std::string>& nodes, CallParams* params) const;
 
  private:

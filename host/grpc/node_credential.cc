@@ -2,10 +2,10 @@
 
 #include <grpcpp/client_context.h>
 #include <openssl/crypto.h>
-#include <openssl/sha.h>
 
 #include <algorithm>
-#include <array>
+
+#include "core/sha256.h"
 
 namespace imctl::host {
 namespace {
@@ -40,19 +40,6 @@ bool is_node(const std::map<std::string, std::string>& nodes, std::string_view n
   std::string given = sha256_hex(key);
   return expected.size() == given.size() &&
          CRYPTO_memcmp(expected.data(), given.data(), given.size()) == 0;
-}
-
-std::string sha256_hex(std::string_view bytes) {
-  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest{};
-  SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), digest.data());
-  static constexpr char kHex[] = "0123456789abcdef";
-  std::string hex;
-  hex.reserve(2 * digest.size());
-  for (unsigned char byte : digest) {
-    hex += kHex[byte >> 4];
-    hex += kHex[byte & 15];
-  }
-  return hex;
 }
 
 }  // namespace imctl::host

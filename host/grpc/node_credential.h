@@ -31,8 +31,6 @@ void add_node_credential(const RemoteSettings& settings, grpc::ClientContext* co
 bool is_node(const std::map<std::string, std::string>& nodes, std::string_view name,
              std::string_view key);
 
-std::string sha256_hex(std::string_view bytes);
-
 }  // namespace imctl::host
 
 #endif  // IMCTL_HOST_GRPC_NODE_CREDENTIAL_H

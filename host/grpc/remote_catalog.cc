@@ -13,6 +13,7 @@
 #include <string_view>
 #include <utility>
 
+#include "core/sha256.h"
 #include "grpc/node_credential.h"
 
 namespace imctl::host {

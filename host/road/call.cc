@@ -148,6 +148,12 @@ void Call::refuse(Road& road, Status status) {
   release_events();
 }
 
+void Call::audit_as(std::shared_ptr<const Route> route) {
+  std::lock_guard lock(mutex_);
+  audited_ = std::move(route);
+  if (params_.request) audited_request_ = params_.request;
+}
+
 void Call::wait() {
   std::unique_lock lock(mutex_);
   // The wait may be over before this thread comes to say that it began.
@@ -302,6 +308,7 @@ void Call::caller_write(BufferRef message) {
                "smaller messages");
     return;
   }
+  if (audited_ != nullptr && !audited_request_) audited_request_ = message;
   write_to(inbound_, std::move(message));
   pump(lock);
 }
@@ -535,6 +542,8 @@ bool Call::caller_step(std::unique_lock<std::mutex>& lock) {
 void Call::finish_caller(std::unique_lock<std::mutex>& lock) {
   caller_told_ = true;
   BufferRef reply = std::move(reply_);
+  std::shared_ptr<const Route> audited = std::move(audited_);
+  BufferRef request = std::move(audited_request_);
   Timer* timer = timer_;
   std::vector<CallRef> children;
   for (Call* child : children_) {
@@ -548,6 +557,11 @@ void Call::finish_caller(std::unique_lock<std::mutex>& lock) {
   // From now on nobody tells them that the deadline which they share has passed.
   for (const CallRef& child : children) child->watch_deadline(&instance_->road()->timer());
   leave_parent();
+  if (audited != nullptr) {
+    audited->instance->road()->audit_end(params_, *audited, request.view(), status_);
+    audited.reset();
+    request = BufferRef();
+  }
   caller_->on_finish(status_, std::move(reply));
   lock.lock();
 }

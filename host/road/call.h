@@ -35,6 +35,7 @@ class Instance;
 class MethodSlot;
 class Road;
 struct MethodInfo;
+struct Route;
 struct Served;
 
 // Metadata that the host sets for the module which serves a call: where the call comes from, of
@@ -73,10 +74,10 @@ struct CallParams {
   std::string token;
   std::string certified_user;
   std::shared_ptr<const Grant> grant;  // of a user, unless another host vouches for them
-  std::string peer;                    // where it comes from, as gRPC writes it; empty: a module
   std::string caller_module;         // empty: a front end
   const Instance* caller = nullptr;  // that module, if it is here; stays while the call does
   std::string node;                  // the other host that it came from, as proved; empty: none
+  std::string peer;                  // where it came in: "ipv4:127.0.0.1:4711", "unix:", "embedded"
   std::string call_id;               // empty: a new one
   int64_t deadline = 0;              // 0: none
   bool watch_deadline = false;       // the caller does not end the call at its deadline by itself
@@ -143,6 +144,9 @@ class Call final : public imctl_call {
   void identify(std::shared_ptr<const Grant> grant, std::shared_ptr<Identity> identity);
   // From now on it ends when the identity does; once, of a stream from outside.
   void open_for_identity();
+  // It came from outside, and how it ends is recorded before the caller hears of it. As long as it is
+  // not served: then the method is that of another copy of its module.
+  void audit_as(std::shared_ptr<const Route> route);
   // Before one of those above, if there is a parent: takes a place among its children. A parent
   // that is cancelled already cancels this.
   void join_parent();
@@ -197,6 +201,10 @@ class Call final : public imctl_call {
   std::shared_ptr<Instance> instance_;
   const MethodInfo* method_ = nullptr;
   const imctl_method* entry_ = nullptr;
+  // Of a call that is audited, until it ended: what it is about, and its request, or its stream's first
+  // message.
+  std::shared_ptr<const Route> audited_;
+  BufferRef audited_request_;
   int64_t started_ = 0;
   size_t request_bytes_ = 0;  // what it counts for while it is in work
 

@@ -9,6 +9,15 @@
 #include "road/road.h"
 
 namespace imctl::host {
+namespace {
+
+// Not of a module, here or on the host that forwards it, and it is to do something.
+bool is_from_outside(const CallParams& params) {
+  return params.caller == nullptr && params.caller_module.empty() &&
+         (params.flags & IMCTL_DRY_RUN) == 0;
+}
+
+}  // namespace
 
 void Dispatcher::start(Call& call) {
   call.join_parent();
@@ -20,7 +29,16 @@ void Dispatcher::resume(Call& call) {
 }
 
 void Dispatcher::refuse(Call& call, Status status) {
-  if (call.wait_over()) call.refuse(*road_, std::move(status));
+  if (!call.wait_over()) return;
+  audit(call, status);
+  call.refuse(*road_, std::move(status));
+}
+
+// Who may not come in, or not there; what cannot be done just now is no refusal.
+void Dispatcher::audit(const Call& call, const Status& status) const {
+  if (status.code() == IMCTL_UNAUTHENTICATED || status.code() == IMCTL_PERMISSION_DENIED) {
+    road_->audit_refusal(call.params(), status);
+  }
 }
 
 void Dispatcher::admit(Call& call) {
@@ -47,8 +65,9 @@ void Dispatcher::admit(Call& call) {
         }
         status = std::move(*known);
       }
-      if (status.ok()) status = check_dry_run(call, method);
       if (status.ok()) status = check_access(call, method);
+      audit(call, status);
+      if (status.ok()) status = check_dry_run(call, method);
     }
     if (status.ok() && !method.client_streams && !call.params().request) {
       status = Status(IMCTL_RESOURCE_EXHAUSTED,
@@ -58,6 +77,7 @@ void Dispatcher::admit(Call& call) {
       call.refuse(*road_, std::move(status));
       return;
     }
+    if (method.audited && is_from_outside(call.params())) call.audit_as(route);
     Instance& instance = *route->instance;
     switch (instance.gate().enter(&call, call.params().request.size() + sizeof(Call),
                                   call.descends_from(&instance))) {

@@ -30,6 +30,7 @@ class Dispatcher {
   static Status check_dry_run(const Call& call, const MethodInfo& method);
   Status check_access(const Call& call, const MethodInfo& method) const;
   static Status check_grant(const Grant& grant, const MethodInfo& method);
+  void audit(const Call& call, const Status& status) const;
   void admit(Call& call);
 
   Road* const road_;

@@ -39,6 +39,7 @@ struct MethodInfo {
   bool blocking = false;
   bool dry_run = false;  // may be called with the dry-run flag
   bool reads = false;    // it changes nothing
+  bool audited = false;  // calls of it from outside are recorded
   Access access = Access::kAdmin;
   uint32_t owner = 0;  // number of the request's field that names the owner, for kSelf
   // Of the module's own descriptors; nullptr in the process of an isolated module.

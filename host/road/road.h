@@ -22,6 +22,7 @@ namespace imctl::host {
 
 class Call;
 class Instance;
+struct CallParams;
 
 class Road {
  public:
@@ -74,6 +75,11 @@ class Road {
                                     std::string_view message) = 0;
   virtual Result<BufferRef> from_json(const Instance& instance, std::string_view type,
                                       std::string_view json) = 0;
+  // A call that is audited ended so. Its caller is told when this returns.
+  virtual void audit_end(const CallParams& /*params*/, const Route& /*route*/,
+                         std::string_view /*request*/, const Status& /*status*/) {}
+  // A caller was refused: nobody knows who it is, or it may not do what it asks for.
+  virtual void audit_refusal(const CallParams& /*params*/, const Status& /*status*/) {}
   // Why nobody serves that method.
   virtual Status not_served(std::string_view method) const = 0;
   // Looks at the credential that the call brings, its token or its certificate's user: OK, and the

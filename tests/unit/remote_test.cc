@@ -4,6 +4,7 @@
 
 #include <fstream>
 
+#include "core/sha256.h"
 #include "echo.pb.h"
 #include "grpc/front_end.h"
 #include "grpc/node_credential.h"

@@ -1,4 +1,4 @@
-#include "cli/tree.h"
+#include "core/tree.h"
 
 #include <google/protobuf/duration.pb.h>
 #include <google/protobuf/dynamic_message.h>
@@ -11,15 +11,19 @@
 #include <cmath>
 #include <memory>
 
-#include "cli/field_value.h"
+#include "core/field_options.h"
+#include "core/json_text.h"
+#include "core/utf8.h"
 
-namespace imctl::host::cli {
+namespace imctl::host {
 namespace {
 
 using google::protobuf::Descriptor;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 using google::protobuf::Reflection;
+
+constexpr const char* kMore = "\u2026";
 
 std::string base64(const std::string& bytes) {
   static constexpr char kLetters[] =
@@ -57,35 +61,6 @@ T known(const Message& message) {
   return copy;
 }
 
-Tree any_tree(const Message& any) {
-  const Descriptor* type = any.GetDescriptor();
-  const Reflection* reflection = any.GetReflection();
-  std::string url = reflection->GetString(any, type->FindFieldByNumber(1));
-  std::string value = reflection->GetString(any, type->FindFieldByNumber(2));
-  Tree tree = Tree::object();
-  if (url.empty() && value.empty()) return tree;
-  tree.add("@type", Tree::string(url));
-  const Descriptor* inner =
-      type->file()->pool()->FindMessageTypeByName(url.substr(url.rfind('/') + 1));
-  google::protobuf::DynamicMessageFactory factory;
-  std::unique_ptr<Message> message;
-  if (inner != nullptr) message.reset(factory.GetPrototype(inner)->New());
-  if (message == nullptr || !message->ParseFromString(value)) {
-    tree.add("value", Tree::string(base64(value)));
-    return tree;
-  }
-  Tree content = to_tree(*message);
-  if (content.kind != Tree::Kind::kObject ||
-      inner->well_known_type() != Descriptor::WELLKNOWNTYPE_UNSPECIFIED) {
-    tree.add("value", std::move(content));
-    return tree;
-  }
-  for (size_t i = 0; i < content.keys.size(); ++i) {
-    tree.add(std::move(content.keys[i]), std::move(content.items[i]));
-  }
-  return tree;
-}
-
 std::string camel(const std::string& path) {
   std::string result;
   bool raise = false;
@@ -100,54 +75,137 @@ std::string camel(const std::string& path) {
   return result;
 }
 
-Tree field_tree(const Message& message, const FieldDescriptor* field) {
+// Makes the tree of one message, as long as there is room.
+class TreeMaker {
+ public:
+  explicit TreeMaker(TreeOptions options) : options_(options), room_(options.most) {}
+
+  Tree message(const Message& message);
+  Tree value(const Message& message, const FieldDescriptor* field, int index);
+
+ private:
+  Tree any_tree(const Message& any);
+  Tree field_tree(const Message& message, const FieldDescriptor* field);
+  Tree object_tree(const Message& message);
+  Tree value_tree(const Message& message);
+  Tree text(std::string text);
+  // False: there is no more room. Else it is less.
+  bool take(size_t characters) {
+    if (room_ < characters) {
+      room_ = 0;
+      return false;
+    }
+    room_ -= characters;
+    return true;
+  }
+
+  const TreeOptions options_;
+  size_t room_;
+};
+
+// Cut to the room that is left, but never within a character.
+Tree TreeMaker::text(std::string text) {
+  const size_t room = room_;
+  if (take(text.size() + 2)) return Tree::string(std::move(text));
+  size_t kept = 0;
+  while (kept < text.size()) {
+    const size_t size = std::max<size_t>(utf8_sequence(std::string_view(text).substr(kept)), 1);
+    if (kept + size > room) break;
+    kept += size;
+  }
+  text.resize(kept);
+  return Tree::string(text + kMore);
+}
+
+Tree TreeMaker::any_tree(const Message& any) {
+  const Descriptor* type = any.GetDescriptor();
+  const Reflection* reflection = any.GetReflection();
+  std::string url = reflection->GetString(any, type->FindFieldByNumber(1));
+  std::string value = reflection->GetString(any, type->FindFieldByNumber(2));
+  Tree tree = Tree::object();
+  if (url.empty() && value.empty()) return tree;
+  tree.add("@type", Tree::string(url));
+  const Descriptor* inner =
+      type->file()->pool()->FindMessageTypeByName(url.substr(url.rfind('/') + 1));
+  google::protobuf::DynamicMessageFactory factory;
+  std::unique_ptr<Message> message;
+  if (inner != nullptr) message.reset(factory.GetPrototype(inner)->New());
+  if (message == nullptr || !message->ParseFromString(value)) {
+    tree.add("value", options_.bytes ? text(base64(value))
+                                     : text(std::to_string(value.size()) + " bytes"));
+    return tree;
+  }
+  Tree content = this->message(*message);
+  if (content.kind != Tree::Kind::kObject ||
+      inner->well_known_type() != Descriptor::WELLKNOWNTYPE_UNSPECIFIED) {
+    tree.add("value", std::move(content));
+    return tree;
+  }
+  for (size_t i = 0; i < content.keys.size(); ++i) {
+    tree.add(std::move(content.keys[i]), std::move(content.items[i]));
+  }
+  return tree;
+}
+
+Tree TreeMaker::field_tree(const Message& message, const FieldDescriptor* field) {
   const Reflection* reflection = message.GetReflection();
-  if (!field->is_repeated()) return to_tree(message, field, -1);
+  if (!field->is_repeated()) return value(message, field, -1);
   int size = reflection->FieldSize(message, field);
   if (!field->is_map()) {
     Tree list = Tree::list();
-    for (int i = 0; i < size; ++i) list.items.push_back(to_tree(message, field, i));
+    for (int i = 0; i < size; ++i) {
+      if (!take(1)) {
+        list.items.push_back(Tree::string(kMore));
+        break;
+      }
+      list.items.push_back(value(message, field, i));
+    }
     return list;
   }
   std::vector<std::pair<std::string, Tree>> entries;
-  for (int i = 0; i < size; ++i) {
+  for (int i = 0; i < size && take(1); ++i) {
     const Message& entry = reflection->GetRepeatedMessage(message, field, i);
     const Descriptor* type = entry.GetDescriptor();
-    entries.emplace_back(to_tree(entry, type->map_key(), -1).text,
-                         to_tree(entry, type->map_value(), -1));
+    entries.emplace_back(value(entry, type->map_key(), -1).text,
+                         value(entry, type->map_value(), -1));
   }
   // Maps have no order of their own: the same data is always printed the same.
   std::sort(entries.begin(), entries.end(),
             [](const auto& a, const auto& b) { return a.first < b.first; });
   Tree object = Tree::object();
   for (auto& [key, value] : entries) object.add(std::move(key), std::move(value));
+  if (static_cast<size_t>(size) > entries.size()) object.add(kMore, Tree::null());
   return object;
 }
 
 // The fields of an ordinary message.
-Tree object_tree(const Message& message) {
+Tree TreeMaker::object_tree(const Message& message) {
   const Reflection* reflection = message.GetReflection();
   Tree tree = Tree::object();
   for (int i = 0; i < message.GetDescriptor()->field_count(); ++i) {
     const FieldDescriptor* field = message.GetDescriptor()->field(i);
-    if (is_secret(field) || (field->has_presence() && !reflection->HasField(message, field)))
-      continue;
+    if (is_secret(field)) continue;
+    const bool there = field->is_repeated() ? reflection->FieldSize(message, field) > 0
+                                            : reflection->HasField(message, field);
+    if (!there && (field->has_presence() || !options_.defaults)) continue;
+    if (!take(field->name().size() + 3)) {
+      tree.add(kMore, Tree::null());
+      break;
+    }
     tree.add(field->name(), field_tree(message, field));
   }
   return tree;
 }
 
 // google.protobuf.Value: the one field that is set.
-Tree value_tree(const Message& message) {
+Tree TreeMaker::value_tree(const Message& message) {
   std::vector<const FieldDescriptor*> set;
   message.GetReflection()->ListFields(message, &set);
   if (set.empty() || set[0]->cpp_type() == FieldDescriptor::CPPTYPE_ENUM) return Tree::null();
-  return to_tree(message, set[0], -1);
+  return value(message, set[0], -1);
 }
 
-}  // namespace
-
-Tree to_tree(const Message& message) {
+Tree TreeMaker::message(const Message& message) {
   const Descriptor* type = message.GetDescriptor();
   const Reflection* reflection = message.GetReflection();
   switch (type->well_known_type()) {
@@ -174,7 +232,7 @@ Tree to_tree(const Message& message) {
   }
 }
 
-Tree to_tree(const Message& message, const FieldDescriptor* field, int index) {
+Tree TreeMaker::value(const Message& message, const FieldDescriptor* field, int index) {
   const Reflection* r = message.GetReflection();
   bool list = index >= 0;
   switch (field->cpp_type()) {
@@ -210,13 +268,57 @@ Tree to_tree(const Message& message, const FieldDescriptor* field, int index) {
     case FieldDescriptor::CPPTYPE_STRING: {
       std::string text =
           list ? r->GetRepeatedString(message, field, index) : r->GetString(message, field);
-      return Tree::string(field->type() == FieldDescriptor::TYPE_BYTES ? base64(text) : text);
+      if (field->type() != FieldDescriptor::TYPE_BYTES) return this->text(std::move(text));
+      if (options_.bytes) return this->text(base64(text));
+      return this->text(std::to_string(text.size()) + " bytes");
     }
     case FieldDescriptor::CPPTYPE_MESSAGE:
-      return to_tree(list ? r->GetRepeatedMessage(message, field, index)
-                          : r->GetMessage(message, field));
+      return this->message(list ? r->GetRepeatedMessage(message, field, index)
+                                : r->GetMessage(message, field));
   }
   return Tree::null();
 }
 
-}  // namespace imctl::host::cli
+void json(const Tree& tree, bool pretty, size_t depth, std::string* out) {
+  auto line = [&](size_t level) {
+    if (pretty) *out += "\n" + std::string(2 * level, ' ');
+  };
+  switch (tree.kind) {
+    case Tree::Kind::kNull: *out += "null"; return;
+    case Tree::Kind::kLiteral: *out += tree.text; return;
+    case Tree::Kind::kString: append_json_string(out, tree.text); return;
+    case Tree::Kind::kList:
+    case Tree::Kind::kObject: break;
+  }
+  bool object = tree.kind == Tree::Kind::kObject;
+  *out += object ? "{" : "[";
+  for (size_t i = 0; i < tree.items.size(); ++i) {
+    if (i > 0) *out += ",";
+    line(depth + 1);
+    if (object) {
+      append_json_string(out, tree.keys[i]);
+      *out += pretty ? ": " : ":";
+    }
+    json(tree.items[i], pretty, depth + 1, out);
+  }
+  if (!tree.items.empty()) line(depth);
+  *out += object ? "}" : "]";
+}
+
+}  // namespace
+
+Tree to_tree(const Message& message, const TreeOptions& options) {
+  return TreeMaker(options).message(message);
+}
+
+Tree to_tree(const Message& message, const FieldDescriptor* field, int index) {
+  return TreeMaker({}).value(message, field, index);
+}
+
+std::string to_json(const Tree& tree, bool pretty) {
+  std::string out;
+  json(tree, pretty, 0, &out);
+  return out;
+}
+
+}  // namespace imctl::host
