@@ -59,6 +59,13 @@ class HostModule : public Module {
     authenticator_->stop();
     return {};
   }
+  void report(State& state) override {
+    const AccessControl::Facts facts = host_.access().facts();
+    state.add("credentials_kept", facts.known);
+    state.add("calls_waiting_for_authenticator", facts.waiting);
+    state.add("streams_of_users", facts.streams);
+    state.add("changes_of_users_are_told", facts.watching ? "yes" : "no");
+  }
 
  private:
   Result<v1::ListModulesResponse> list_modules(const v1::ListModulesRequest&, const Context&) {

@@ -64,9 +64,6 @@ class AccessControl {
   AccessControl(const AccessControl&) = delete;
   AccessControl& operator=(const AccessControl&) = delete;
 
-  // Of users who are named without one; before the first call.
-  void set_domain(std::string domain) { domain_ = std::move(domain); }
-
   // Nullptr: there is none any more, and nothing is being asked when this returns.
   void set_authenticator(std::shared_ptr<Authenticator> authenticator);
   void modules_changed();
@@ -85,9 +82,7 @@ class AccessControl {
 
   // ---- for the dispatcher: see Road
   std::optional<Status> identify(Call& call);
-  Status check_owner(const Call& call, const MethodInfo& method) const;
-  // Is that the same user, as user@domain or as one of the host's domain?
-  bool is_same_user(std::string_view owner, std::string_view user) const;
+  static Status check_owner(const Call& call, const MethodInfo& method);
 
   struct Facts {
     size_t known = 0;    // credentials that are kept
@@ -119,7 +114,6 @@ class AccessControl {
   void expired(const EntryPtr& entry);
 
   Road* const road_;
-  std::string domain_;
   std::shared_mutex authenticator_mutex_;  // shared by those who are asking
   std::shared_ptr<Authenticator> authenticator_;
 

@@ -80,14 +80,13 @@ Status Host::start() {
       read_host_config(*sources, *builtin_->descriptors, options_.environment);
   if (!config.ok()) return config.status();
   config_ = std::move(*config);
-  access_.set_domain(config_.domain);
   log_ = std::make_unique<Log>(IMCTL_LOG_INFO);
   log_->count_dropped(metrics().get(IMCTL_COUNTER, "imctl_log_dropped_lines_total", "",
                                     "Lines that were not logged because there were too many"));
   log_->levels().on_change([this] { log_levels_changed(); });
   audit_ = std::make_unique<AuditLog>(config_.data + "/host/audit", &metrics(),
                                       [this](imctl_log_level level, const std::string& text) {
-                                        log(level, "host", nullptr, text);
+                                        Road::log(level, "host", nullptr, text);
                                       });
   Status logs = apply(config_.live);
   if (!logs.ok()) return logs;

@@ -149,10 +149,8 @@ TEST_F(AccessTest, EachDoorToEachCaller) {
 
 TEST_F(AccessTest, OwnMeansTheSameUser) {
   know(ann());
-  for (const char* owner : {"ann@localhost", "ann"}) {
-    EXPECT_EQ(code("Self", with_token("ann-token"), owner), IMCTL_OK) << owner;
-  }
-  for (const char* owner : {"", "an", "ann@", "@localhost", "ann@example.org", "Ann@localhost",
+  EXPECT_EQ(code("Self", with_token("ann-token"), "ann@localhost"), IMCTL_OK);
+  for (const char* owner : {"", "ann", "an", "ann@", "@localhost", "ann@example.org", "Ann@localhost",
                             "ann@localhost/phone", "ann@localhost ", "bob"}) {
     EXPECT_EQ(code("Self", with_token("ann-token"), owner), IMCTL_PERMISSION_DENIED) << owner;
   }
@@ -228,7 +226,7 @@ TEST_F(AccessTest, ARoleThatIsTakenAwayTakesItsStreams) {
   know(guest);
   auto admin_stream = start("StayAdmin", with_token("ann-token"));
   auto user_stream = start("StayUser", with_token("ann-token"));
-  auto own_stream = start("StaySelf", with_token("ann-token"), "ann");
+  auto own_stream = start("StaySelf", with_token("ann-token"), "ann@localhost");
   ASSERT_TRUE(admin_stream->read().has_value());
   ASSERT_TRUE(user_stream->read().has_value());
   ASSERT_TRUE(own_stream->read().has_value());
@@ -291,7 +289,7 @@ TEST_F(AccessTest, CertificatesNameUsersWhoAreLookedUp) {
   guest.set_user("ann@localhost");
   know(guest);
   EXPECT_EQ(code("User", with_certificate("ann@localhost")), IMCTL_OK);
-  EXPECT_EQ(code("Self", with_certificate("ann@localhost"), "ann"), IMCTL_OK);
+  EXPECT_EQ(code("Self", with_certificate("ann@localhost"), "ann@localhost"), IMCTL_OK);
   guest.set_refused(IMCTL_PERMISSION_DENIED);
   know(guest);
   EXPECT_EQ(code("User", with_certificate("ann@localhost")), IMCTL_PERMISSION_DENIED);
