@@ -29,7 +29,7 @@ TEST(Address, HasOneForm) {
 }
 
 TEST(Address, TheFormOfAFormIsThatForm) {
-  for (const char* text : {"ANN", "\u1E9E@B\u00DCCHER.example", "\u03A3\u03AF\u03C3\u03C5\u03C6\u03BF\u03C2",
+  for (const char* text : {"ANN", "\u00DF@B\u00DCCHER.example", "\u03A3\u03AF\u03C3\u03C5\u03C6\u03BF\u03C2",
                            "\u0130stanbul", "\uFB01sh@\u4F8B\u3048.example"}) {
     const std::string once = address(text);
     EXPECT_EQ(address(once), once);
@@ -41,7 +41,7 @@ TEST(Address, RefusesWhatIsNone) {
   for (std::string_view text :
        {"", "@example.org", "ann@", "ann@.", "a b", "a\tb", "a\x7F", "a\nb", "a/b", "a:b", "a<b", "a\"b", "a&b",
         "a'b", "a@b@c", "a@b c", "a@b..c", "a@-b", "a@b-", "a@b_c", "a@b/c", "a@\uFF20", "a\u200Eb",
-        "a\u202Eb", "\u0378", "\xFF", "a\xC3", "\xED\xA0\x80"}) {
+        "a\u202Eb", "\u0378", "\u1E9E", "\xFF", "a\xC3", "\xED\xA0\x80"}) {
     EXPECT_TRUE(refused(text)) << quoted(text) << address(text);
   }
   EXPECT_TRUE(refused(std::string_view("a\0b", 3)));

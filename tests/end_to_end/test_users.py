@@ -7,7 +7,6 @@ import json
 import os
 import queue
 import socket
-import statistics
 import subprocess
 import threading
 import time
@@ -734,8 +733,9 @@ class PasswordTest(UserTest):
                 words.add(self.fails(CODE.UNAUTHENTICATED, c.login, user, password))
                 times[name].append(time.monotonic() - start)
         self.assertEqual(len(words), 1)
-        medians = {name: statistics.median(found) for name, found in times.items()}
-        self.assertLess(max(medians.values()), 1.5 * min(medians.values()), medians)
+        # The quickest of each: what else the machine does only makes them longer.
+        quickest = {name: min(found) for name, found in times.items()}
+        self.assertLess(max(quickest.values()), 1.4 * min(quickest.values()), quickest)
 
 
 class LifeTest(UserTest):
@@ -774,7 +774,7 @@ class LifeTest(UserTest):
         self.last_watch.wait_for(SOON, user="ann@localhost")
 
     def test_a_storage_on_another_host_that_comes_and_goes(self):
-        port, key = free_port(), "a key of a node"
+        port, key = free_port(), "near-key"
         digest = hashlib.sha256(key.encode()).hexdigest()
         far = Host(modules=("storage-sqlite",), listen=f"127.0.0.1:{port}", settings={"nodes.near": f"sha256:{digest}"})
         self.addCleanup(far.discard)
