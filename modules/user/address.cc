@@ -18,6 +18,19 @@ using CString = std::unique_ptr<char, Free>;
 
 Status bad(const std::string& what) { return {IMCTL_INVALID_ARGUMENT, what}; }
 
+bool is_host_name(std::string_view ascii) {
+  char before = '.';
+  for (char c : ascii) {
+    const bool letter = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+    if (!letter && c != '-' && c != '.') return false;
+    // No label is empty, or begins or ends with a hyphen.
+    if (!letter && before == '.') return false;
+    if (c == '.' && before == '-') return false;
+    before = c;
+  }
+  return before != '.' && before != '-';
+}
+
 Result<std::string> normalise_user_part(std::string_view text) {
   if (text.empty()) return bad("user: the part before the @ is empty: write user@domain");
   if (text.size() > kMaxUserPart) {
@@ -59,17 +72,19 @@ Result<std::string> normalise_domain(std::string_view text) {
   if (Status status = check_text("user", text, kMaxDomain); !status.ok()) return status;
   char* ascii = nullptr;
   int code = idn2_to_ascii_8z(std::string(text).c_str(), &ascii,
-                              IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL | IDN2_USE_STD3_ASCII_RULES);
+                              IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL);
   CString held_ascii(ascii);
   if (code != IDN2_OK) return bad("user: " + quoted(text) + " is no domain: " + idn2_strerror(code));
+  // With IDN2_USE_STD3_ASCII_RULES the library leaves other characters out, and says nothing.
+  if (!is_host_name(ascii)) {
+    return bad("user: " + quoted(text) + " is no domain: it is made of letters, digits, '-' and '.'");
+  }
   char* out = nullptr;
   code = idn2_to_unicode_8z8z(ascii, &out, 0);
   CString held(out);
   if (code != IDN2_OK) return bad("user: " + quoted(text) + " is no domain: " + idn2_strerror(code));
   std::string domain(out);
-  if (domain.size() > kMaxDomain || domain.find_first_of("@/ ") != std::string::npos) {
-    return bad("user: " + quoted(text) + " is no domain");
-  }
+  if (domain.size() > kMaxDomain) return bad("user: the domain is too long in its normal form");
   return domain;
 }
 

@@ -100,8 +100,11 @@ bool fits_some_scram(std::string_view prepared, const Credentials& kept,
 }
 
 bool is_outdated(const Credentials& kept, const PasswordSettings& settings) {
-  if (settings.scram_sha_256 && !kept.scram_sha_256) return true;
-  if (settings.scram_sha_1 && !kept.scram_sha_1) return true;
+  auto weak = [&](const std::optional<ScramParts>& parts) {
+    return !parts || parts->iterations < settings.scram_iterations;
+  };
+  if (settings.scram_sha_256 && weak(kept.scram_sha_256)) return true;
+  if (settings.scram_sha_1 && weak(kept.scram_sha_1)) return true;
   if (!settings.argon2id) return false;
   if (kept.argon2id.empty()) return true;
   std::string hash = kept.argon2id;

@@ -7,7 +7,6 @@ import json
 import os
 import queue
 import socket
-import statistics
 import subprocess
 import threading
 import time
@@ -423,7 +422,7 @@ class OneHostTest(UserTest):
             c.send("gone@localhost", f"to-gone-{i}")
         request = users.DeleteUserRequest(user="gone")
         watch = Changes(c)
-        dry = c.users.Delete(request, timeout=60, metadata=[("imctl-dry-run", "true")])
+        dry = c.users.Delete(request, timeout=60, metadata=[("imctl-dry-run", "1")])
         self.assertEqual((dry.removed, dry.tokens, dry.messages), (True, 2, 3))
         c.who(token)
         done = c.users.Delete(request, timeout=60)
@@ -488,7 +487,7 @@ class OneHostTest(UserTest):
         self.assertEqual(c.get("seen").revision, revision)
 
     def test_dry_runs_change_nothing(self):
-        c, dry = self.client, [("imctl-dry-run", "true")]
+        c, dry = self.client, [("imctl-dry-run", "1")]
         c.add("dry", PASSWORD)
         before = c.get("dry")
         token = c.tokens.Create(tokens.CreateTokenRequest(user="dry"), timeout=60)
@@ -625,7 +624,7 @@ class ImportTest(UserTest):
             # What the settings ask for is there from now on, and what was imported stays.
             self.assertTrue(kept.argon2id and kept.scram_sha_256.stored_key)
             self.assertEqual(bool(kept.scram_sha_1.stored_key), user == "one")
-            self.assertEqual(kept.scram_sha_256.iterations, 4096 if user == "two" else 5000)
+            self.assertEqual(kept.scram_sha_256.iterations, 5000)
             c.login(user)
         self.assertEqual(self.counts(self.imported(host, text, code=1))[2:], [1, 4])
 
@@ -661,8 +660,8 @@ class PasswordTest(UserTest):
         revision = c.add("ann", PASSWORD).revision
         weak = self.kept(c, "ann").argon2id
         self.assertIn("m=8,t=1", weak)
-        self.verb(host, "config", "set", "user.argon2_memory", "16KiB", "--why", "test", code=0) \
-            if "user.argon2_memory" not in host.settings else self.raise_cost(host)
+        host.settings.update({"user.argon2_memory": "16KiB", "user.argon2_time": "2"})
+        host.restart()
         c = Client(host)
         c.login("ann")
         strong = self.kept(c, "ann").argon2id
@@ -670,10 +669,6 @@ class PasswordTest(UserTest):
         c.login("ann")
         self.assertEqual(self.kept(c, "ann").argon2id, strong)
         self.assertEqual(c.get("ann").revision, revision)
-
-    def raise_cost(self, host):
-        host.settings.update({"user.argon2_memory": "16KiB", "user.argon2_time": "2"})
-        host.restart()
 
     def test_a_setting_is_live(self):
         settings = {key: value for key, value in CHEAP.items() if key != "user.argon2_memory"}
@@ -738,8 +733,9 @@ class PasswordTest(UserTest):
                 words.add(self.fails(CODE.UNAUTHENTICATED, c.login, user, password))
                 times[name].append(time.monotonic() - start)
         self.assertEqual(len(words), 1)
-        medians = {name: statistics.median(found) for name, found in times.items()}
-        self.assertLess(max(medians.values()), 1.5 * min(medians.values()), medians)
+        # The quickest of each: what else the machine does only makes them longer.
+        quickest = {name: min(found) for name, found in times.items()}
+        self.assertLess(max(quickest.values()), 1.4 * min(quickest.values()), quickest)
 
 
 class LifeTest(UserTest):
@@ -778,20 +774,18 @@ class LifeTest(UserTest):
         self.last_watch.wait_for(SOON, user="ann@localhost")
 
     def test_a_storage_on_another_host_that_comes_and_goes(self):
-        port = free_port()
-        far = Host(modules=("storage-sqlite",), listen=f"127.0.0.1:{port}")
+        port, key = free_port(), "near-key"
+        digest = hashlib.sha256(key.encode()).hexdigest()
+        far = Host(modules=("storage-sqlite",), listen=f"127.0.0.1:{port}", settings={"nodes.near": f"sha256:{digest}"})
         self.addCleanup(far.discard)
         far.start()
         near = Host(modules=("user",), settings={
-            **CHEAP, "bind.imctl.storage.v1.Records": f"grpc://127.0.0.1:{port}",
+            **CHEAP, "bind.node": "near", "bind.node_key": key, "bind.imctl.storage.v1.Records": f"grpc://127.0.0.1:{port}",
             "bind.imctl.storage.v1.Mailboxes": f"grpc://127.0.0.1:{port}"})
         self.addCleanup(near.discard)
         near.start()
         c = Client(near)
-        try:
-            c.add("ann", PASSWORD)
-        except grpc.RpcError as error:
-            self.skipTest(f"records of a module need a node here: {error.details()}")
+        c.add("ann", PASSWORD)
         token = c.login("ann").token
         self.becomes(lambda: self.watches(c))
         far.stop()
