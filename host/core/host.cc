@@ -86,7 +86,7 @@ Status Host::start() {
   log_->levels().on_change([this] { log_levels_changed(); });
   audit_ = std::make_unique<AuditLog>(config_.data + "/host/audit", &metrics(),
                                       [this](imctl_log_level level, const std::string& text) {
-                                        log(level, "host", nullptr, text);
+                                        Road::log(level, "host", nullptr, text);
                                       });
   Status logs = apply(config_.live);
   if (!logs.ok()) return logs;

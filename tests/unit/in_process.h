@@ -67,7 +67,8 @@ class TestCall final : public Caller {
   TestCall(Host& host, const std::string& method, const std::string& request,
            bool client_streams = false, CallParams params = {}) {
     params.target = host.methods().slot(method);
-    if (params.principal_kind == IMCTL_PRINCIPAL_NONE)
+    // Whoever says where the call comes from says who makes it too.
+    if (params.principal_kind == IMCTL_PRINCIPAL_NONE && params.peer.empty())
       params.principal_kind = IMCTL_PRINCIPAL_ADMIN;
     params.watch_deadline = true;
     if (!client_streams) params.request = BufferRef::copy_of(request);
