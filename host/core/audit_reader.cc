@@ -181,6 +181,12 @@ Result<AuditCheck> walk(const std::string& folder, const std::vector<AuditHead>&
     }
   }
   check.files = reader.files();
+  if (reader.rest() > 0 && expected.empty()) {
+    return Status(IMCTL_DATA_LOSS, audit_file_name(reader.after().file) + ": behind record " +
+                                       std::to_string(check.head.sequence) + " are " +
+                                       std::to_string(reader.rest()) +
+                                       " bytes that are no whole line");
+  }
   for (size_t i = 0; i < expected.size(); ++i) {
     if (met[i]) continue;
     const std::string number = std::to_string(expected[i].sequence);

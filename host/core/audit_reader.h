@@ -37,6 +37,8 @@ class AuditReader {
   AuditPlace after() const { return {file_, offset_}; }
   // The number of that line in its file, from 1; counted if the file was read from its start.
   uint64_t line_number() const { return lines_; }
+  // Bytes behind the last line that are none yet.
+  size_t rest() const { return buffer_.size() - used_; }
   // Files that were begun.
   uint64_t files() const { return files_; }
 
@@ -75,7 +77,8 @@ struct AuditCheck {
   uint64_t lost = 0;   // that could not be written, as records say
 };
 
-// Walks the whole chain. DATA_LOSS: where it breaks, as FILE:LINE, or which of `expected` is not in it.
+// Walks the whole chain. What is behind the last line and no line counts only if nothing is expected:
+// else a host may be about to write it. DATA_LOSS: where it breaks, as FILE:LINE, or which of `expected` is not in it.
 // FAILED_PRECONDITION: one of `expected` is older than all that is kept.
 Result<AuditCheck> verify_audit(const std::string& folder, const std::vector<AuditHead>& expected);
 

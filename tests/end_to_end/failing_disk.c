@@ -1,5 +1,5 @@
 /* A disk that fails: preloaded into the host (LD_PRELOAD), it counts what is done to a database's
- * files, *.db and *.db-wal, or to the settings', and lets the calls fail that the test chose. The test steers it through
+ * files, *.db and *.db-wal, to the settings' or the audit log's, and lets the calls fail that the test chose. The test steers it through
  * the file that FAILING_DISK names, which both map; see failing_disk.py.
  *
  * A write that fails has written half of what it should; a sync that fails has synced nothing.
@@ -26,8 +26,8 @@
 #include <unistd.h>
 
 enum { WRITES = 1, SYNCS = 2, TRUNCATES = 4 }; /* kinds of calls */
-/* files: *.db, *.db-wal, the config file and its history */
-enum { DATABASE = 1, LOG = 2, SETTINGS = 4 };
+/* files: *.db, *.db-wal, the config file and its history, the audit log */
+enum { DATABASE = 1, LOG = 2, SETTINGS = 4, AUDIT = 8 };
 
 struct control {
   _Atomic uint64_t calls;   /* that match; the test sets it to 0 */
@@ -67,6 +67,7 @@ static uint32_t file_of(int fd, char path[4096]) {
   if (size <= 0) return 0;
   path[size] = 0;
   if (strstr(path, ".conf") != NULL || strstr(path, "/host/settings/") != NULL) return SETTINGS;
+  if (strstr(path, "/host/audit/") != NULL) return AUDIT;
   return ends(path, (size_t)size, ".db") ? DATABASE : ends(path, (size_t)size, ".db-wal") ? LOG : 0;
 }
 

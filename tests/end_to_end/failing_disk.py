@@ -18,7 +18,7 @@ import subprocess
 import tempfile
 
 WRITES, SYNCS, TRUNCATES = 1, 2, 4  # kinds of calls
-DATABASE, LOG, SETTINGS = 1, 2, 4   # files
+DATABASE, LOG, SETTINGS, AUDIT = 1, 2, 4, 8  # files
 CONTROL = struct.Struct("<QQQIIIIQ")  # struct control in failing_disk.c
 BLOCK = 4096
 

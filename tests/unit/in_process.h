@@ -67,7 +67,7 @@ class TestCall final : public Caller {
   TestCall(Host& host, const std::string& method, const std::string& request,
            bool client_streams = false, CallParams params = {}) {
     params.target = host.methods().slot(method);
-    // An administrator, unless it comes from somewhere.
+    // Whoever says where the call comes from says who makes it too.
     if (params.principal_kind == IMCTL_PRINCIPAL_NONE && params.peer.empty())
       params.principal_kind = IMCTL_PRINCIPAL_ADMIN;
     params.watch_deadline = true;
