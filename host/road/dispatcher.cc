@@ -152,14 +152,19 @@ Status Dispatcher::check_access(const Call& call, const MethodInfo& method) cons
     case IMCTL_PRINCIPAL_USER: {
       // The other host looked at what this user may do before it sent the call here.
       if (params.grant == nullptr && !params.node.empty()) return {};
-      Status status = check_grant(*params.grant, method);
+      // Whom a front end vouches for without asking has no roles.
+      const Grant plain{params.principal, {}, {}, {}, {}, {}};
+      const Grant& grant = params.grant == nullptr ? plain : *params.grant;
+      Status status = check_grant(grant, method);
       if (!status.ok() || method.access != Access::kSelf) return status;
-      if (params.grant->has_role_for(method.name)) return {};
+      if (grant.has_role_for(method.name)) return {};
       return road_->check_owner(call, method);
     }
     case IMCTL_PRINCIPAL_NONE: break;
   }
-  return {IMCTL_UNAUTHENTICATED, method.name + " needs a credential"};
+  return {IMCTL_UNAUTHENTICATED,
+          method.name + " needs a credential: a token (`imctl login`), a certificate, or the host's "
+                        "own unix socket for its administrators"};
 }
 
 // All but whose it is.
