@@ -88,6 +88,8 @@ Status list_contexts(LocalCall& call);
 Status use_context(LocalCall& call);
 Status show_context(LocalCall& call);
 Status delete_context(LocalCall& call);
+Status log_in(LocalCall& call);
+Status log_out(LocalCall& call);
 Status explain(LocalCall& call);
 Status list_api(LocalCall& call);
 Status call_method(LocalCall& call);
