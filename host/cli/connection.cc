@@ -1,5 +1,7 @@
 #include "cli/connection.h"
 
+#include <unistd.h>
+
 #include <string_view>
 
 #include "cli/address.h"
@@ -34,17 +36,50 @@ Result<Connection> finish(const std::string& written, Context context, const std
   if (with.tls_cert.empty() != with.tls_key.empty()) {
     return Status(IMCTL_INVALID_ARGUMENT, from + ": tls_cert and tls_key belong together");
   }
-  if (!with.token_file.empty() && !connection.tls && !is_private(connection.address)) {
-    return Status(IMCTL_INVALID_ARGUMENT, from + ": its token would be seen on the way to " +
-                                              connection.address + ": use grpcs://");
+  return connection;
+}
+
+Status check_token(const Connection& connection, const std::string& from) {
+  if (connection.context.token_file.empty() || connection.tls || is_private(connection.address)) {
+    return {};
   }
+  return {IMCTL_INVALID_ARGUMENT, from + ": its token would be seen on the way to " +
+                                      connection.address + ": use grpcs://"};
+}
+
+// With the token that was kept for it, if the context names none.
+Result<Connection> with_token(Result<Connection> connection, const Flags& flags,
+                              const std::string& name, const std::string& from) {
+  if (!connection.ok()) return connection;
+  Contexts contexts;
+  connection->name = name;
+  Context& context = connection->context;
+  if (context.token_file.empty()) {
+    connection->kept_token =
+        !name.empty() ? contexts.kept_token(name)
+                      : contexts.kept_token_of_address((connection->tls ? std::string(kTls) : "") +
+                                                       connection->address);
+    if (::access(connection->kept_token.c_str(), F_OK) == 0) {
+      context.token_file = connection->kept_token;
+    }
+  }
+  if (flags.anonymous) context.token_file.clear();
+  Status status = check_token(*connection, from);
+  if (!status.ok()) return status;
   return connection;
 }
 
 }  // namespace
 
 Status check_connection(const Context& context, const std::string& from) {
-  return finish(context.server, context, from).status();
+  Result<Connection> connection = finish(context.server, context, from);
+  return connection.ok() ? check_token(*connection, from) : connection.status();
+}
+
+Status check_token_way(const Connection& connection) {
+  if (connection.tls || is_private(connection.address)) return {};
+  return {IMCTL_INVALID_ARGUMENT, "the password and the token would be seen on the way to " +
+                                      connection.address + ": use grpcs://"};
 }
 
 std::string context_in_force(const Flags& flags) {
@@ -61,14 +96,18 @@ Result<Connection> find_connection(const Flags& flags) {
     Result<Context> context = Contexts().get(name);
     if (!context.ok()) return context.status();
     std::string server = flags.server.empty() ? context->server : flags.server;
-    return finish(server, std::move(*context), "context `" + name + "`");
+    const std::string from = "context `" + name + "`";
+    return with_token(finish(server, std::move(*context), from), flags, name, from);
   }
-  if (!flags.server.empty()) return finish(flags.server, {}, "--server");
+  auto at = [&flags](const std::string& server, const std::string& from) {
+    return with_token(finish(server, {}, from), flags, "", from);
+  };
+  if (!flags.server.empty()) return at(flags.server, "--server");
   std::string server = env("IMCTL_SERVER");
-  if (!server.empty()) return finish(server, {}, "$IMCTL_SERVER");
+  if (!server.empty()) return at(server, "$IMCTL_SERVER");
   Result<std::string> address = default_address(flags.config);
   if (!address.ok()) return address.status();
-  return finish(*address, {}, "the config file");
+  return at(*address, "the config file");
 }
 
 }  // namespace imctl::host::cli

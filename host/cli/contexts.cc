@@ -76,9 +76,28 @@ Contexts::Contexts() {
   std::string base = fs::path(new_config_file()).parent_path().string();
   folder_ = base + "/contexts";
   current_file_ = base + "/context";
+  tokens_folder_ = base + "/tokens";
 }
 
 std::string Contexts::file(const std::string& name) const { return folder_ + "/" + name + kSuffix; }
+
+std::string Contexts::kept_token(const std::string& name) const {
+  return folder_ + "/" + name + ".token";
+}
+
+std::string Contexts::kept_token_of_address(const std::string& address) const {
+  static constexpr char kHex[] = "0123456789abcdef";
+  std::string name;
+  for (char c : address) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (std::isalnum(byte) != 0 || c == '-' || c == '_' || c == '.') {
+      name += c;
+    } else {
+      name.append("%").append(1, kHex[byte >> 4]).append(1, kHex[byte & 15]);
+    }
+  }
+  return tokens_folder_ + "/" + name + ".token";
+}
 
 std::vector<std::string> Contexts::names() const {
   std::vector<std::string> found;
@@ -132,6 +151,8 @@ Status Contexts::put(const std::string& name, const Context& context, bool repla
     status = edit->set(kSection, key.key, value);
     if (!status.ok()) return {status.code(), std::string(key.key) + ": " + status.message()};
   }
+  // A token of the host that it named before is none of this one's.
+  (void)::unlink(kept_token(name).c_str());
   return write_file(file(name), edit->content());
 }
 
@@ -144,6 +165,7 @@ Status Contexts::remove(const std::string& name) const {
     status = use("");
     if (!status.ok()) return status;
   }
+  (void)::unlink(kept_token(name).c_str());
   if (::unlink(file(name).c_str()) == 0) return {};
   return {IMCTL_FAILED_PRECONDITION,
           "cannot remove " + file(name) + ": " + std::generic_category().message(errno)};

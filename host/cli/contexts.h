@@ -47,11 +47,17 @@ class Contexts {
   std::string current() const;
   Status use(const std::string& name) const;  // empty: none
 
+  // Where `imctl login` keeps the token for a context; for a host that no context names, by its address.
+  // It need not be there. It goes with its context.
+  std::string kept_token(const std::string& name) const;
+  std::string kept_token_of_address(const std::string& address) const;
+
  private:
   std::string file(const std::string& name) const;
 
   std::string folder_;
   std::string current_file_;
+  std::string tokens_folder_;
 };
 
 }  // namespace imctl::host::cli

@@ -18,6 +18,7 @@ struct Flags {
   std::string context;  // --context; else empty
   std::string config;   // --config; else empty
   bool embedded = false;
+  bool anonymous = false;        // no flag: the token that is kept is not sent
   std::vector<std::string> set;  // "section.key=value"
   std::chrono::nanoseconds timeout{0};
   bool dry_run = false;

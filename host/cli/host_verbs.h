@@ -11,6 +11,9 @@ Status inspect_module(LocalCall& call);
 Status make_module_key(LocalCall& call);
 Status sign_module(LocalCall& call);
 Status verify_module(LocalCall& call);
+Status init_tls(LocalCall& call);
+Status issue_certificate(LocalCall& call);
+Status show_certificates(LocalCall& call);
 
 // Puts them into the table of local verbs.
 void add_host_verbs();

@@ -41,6 +41,7 @@ struct LocalFlag {
   const char* value;  // how help calls it; nullptr: the flag takes none
   const char* kind;   // of the value, for completion: "file", "context"; may be nullptr
   const char* help;
+  bool repeated = false;  // may be there several times
 };
 
 struct LocalVerb {
@@ -73,6 +74,7 @@ std::vector<std::string> local_nouns();
 struct LocalArguments {
   std::vector<std::string> words;
   std::map<std::string, std::string> flags;
+  std::map<std::string, std::vector<std::string>> repeated;  // of those that may be
 
   bool has(const std::string& flag) const { return flags.contains(flag); }
   std::string get(const std::string& flag) const { return has(flag) ? flags.at(flag) : ""; }
@@ -86,6 +88,8 @@ Status list_contexts(LocalCall& call);
 Status use_context(LocalCall& call);
 Status show_context(LocalCall& call);
 Status delete_context(LocalCall& call);
+Status log_in(LocalCall& call);
+Status log_out(LocalCall& call);
 Status explain(LocalCall& call);
 Status list_api(LocalCall& call);
 Status call_method(LocalCall& call);

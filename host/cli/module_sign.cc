@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "cli/address.h"
+#include "cli/files.h"
 #include "cli/host_verbs.h"
 #include "cli/suggest.h"
 #include "cli/table.h"
@@ -66,60 +67,7 @@ Status usage_error(LocalCall& call, const std::string& message) {
   return {IMCTL_INVALID_ARGUMENT, message};
 }
 
-// ---- files
-
-class File {
- public:
-  explicit File(int fd) : fd_(fd) {}
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
-  ~File() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
-
-Status file_error(const std::string& path, int error) {
-  imctl_code code = error == ENOENT   ? IMCTL_NOT_FOUND
-                    : error == EEXIST ? IMCTL_ALREADY_EXISTS
-                                      : IMCTL_FAILED_PRECONDITION;
-  return {code, path + ": " + ::strerror(error)};
-}
-
-Status write_all(int fd, const std::string& path, std::string_view text) {
-  while (!text.empty()) {
-    ssize_t n = ::write(fd, text.data(), text.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return file_error(path, errno);
-    text.remove_prefix(static_cast<size_t>(n));
-  }
-  return ::fsync(fd) == 0 ? Status() : file_error(path, errno);
-}
-
-Status create_file(const std::string& path, mode_t mode, std::string_view text) {
-  File file(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
-  if (file.get() < 0) return file_error(path, errno);
-  Status status = write_all(file.get(), path, text);
-  if (!status.ok()) ::unlink(path.c_str());
-  return status;
-}
-
-// There is the old one or the new one, never half of one.
-Status replace_file(const std::string& path, mode_t mode, std::string_view text) {
-  std::string temporary = path + ".XXXXXX";
-  File file(::mkostemp(temporary.data(), O_CLOEXEC));
-  if (file.get() < 0) return file_error(path, errno);
-  Status status = write_all(file.get(), path, text);
-  if (status.ok() &&
-      (::fchmod(file.get(), mode) != 0 || ::rename(temporary.c_str(), path.c_str()) != 0)) {
-    status = file_error(path, errno);
-  }
-  if (!status.ok()) ::unlink(temporary.c_str());
-  return status;
-}
+// ---- keys' files
 
 struct KeyText {
   std::string text;

@@ -11,12 +11,19 @@
 
 namespace imctl::host::cli {
 
-Status Session::connect(const Flags& flags) {
-  if (catalog_ != nullptr) return {};
+Status Session::open(const Flags& flags) {
+  if (transport_ != nullptr) return {};
   interrupt_ = std::make_unique<InterruptWatch>();
   Result<std::unique_ptr<Transport>> opened = open_(flags);
   if (!opened.ok()) return opened.status();
   transport_ = std::move(*opened);
+  return {};
+}
+
+Status Session::connect(const Flags& flags) {
+  if (catalog_ != nullptr) return {};
+  Status status = open(flags);
+  if (!status.ok()) return status;
   std::unique_ptr<CatalogCache> cache;
   if (!flags.embedded) cache = std::make_unique<CatalogCache>(transport_->where());
   interrupt_->set_call(transport_.get());

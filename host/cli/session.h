@@ -20,7 +20,9 @@ class Session {
  public:
   explicit Session(OpenTransport open) : open_(std::move(open)) {}
 
-  // Opens the way to the host and gets the catalog; does nothing if that is done.
+  // Opens the way to the host alone; does nothing if that is done.
+  Status open(const Flags& flags);
+  // The same, and gets the catalog; does nothing if that is done.
   Status connect(const Flags& flags);
   // For help and completion: an older catalog is better than none.
   Status connect_or_remember(const Flags& flags);
