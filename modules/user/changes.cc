@@ -191,14 +191,15 @@ void Changes::quiesce() {
 void Changes::wait() {
   std::unique_lock lock(mutex_);
   idle_.wait(lock, [this] {
-    return std::none_of(feeds_.begin(), feeds_.end(), [](const auto& feed) { return feed->running; });
+    return std::none_of(feeds_.begin(), feeds_.end(),
+                        [](const auto& feed) { return feed->running; });
   });
 }
 
 std::shared_ptr<Changes::Listener> Changes::listen() {
   std::lock_guard lock(mutex_);
-  if (stopping_ || !std::all_of(feeds_.begin(), feeds_.end(),
-                                [](const auto& feed) { return feed->hears; })) {
+  if (stopping_ ||
+      !std::all_of(feeds_.begin(), feeds_.end(), [](const auto& feed) { return feed->hears; })) {
     return nullptr;
   }
   return *listeners_.insert(std::make_shared<Listener>()).first;

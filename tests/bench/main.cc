@@ -124,9 +124,10 @@ bool read_options(int argc, char** argv, Options* options) {
 int run(int argc, char** argv) {
   Options options;
   if (!read_options(argc, argv, &options)) {
-    std::fprintf(stderr,
-                 "usage: %s [--rounds N] [--json FILE] [--only PREFIX] [--storage-messages N] [--users N]\n",
-                 argv[0]);
+    std::fprintf(
+        stderr,
+        "usage: %s [--rounds N] [--json FILE] [--only PREFIX] [--storage-messages N] [--users N]\n",
+        argv[0]);
     return 2;
   }
   const int rounds = options.rounds;

@@ -93,9 +93,8 @@ std::string stored_token(uint64_t number) {
 class UsersHost {
  public:
   explicit UsersHost(uint64_t users)
-      : host_("storage-sqlite,user",
-              {"user.argon2_memory=8KiB", "user.argon2_time=1", "user.scram_iterations=4096",
-               "user.last_seen=0s"}),
+      : host_("storage-sqlite,user", {"user.argon2_memory=8KiB", "user.argon2_time=1",
+                                      "user.scram_iterations=4096", "user.last_seen=0s"}),
         users_(users),
         stub_(grpc::CreateChannel(host_.address(), grpc::InsecureChannelCredentials())) {
     fill();
