@@ -96,16 +96,19 @@ detail::Detached Changes::run(Feed* feed) {
   }
   std::shared_ptr<Feed::Stream> stream;
   bool heard = false;
+  bool stopping = false;
   {
     std::lock_guard lock(mutex_);
+    stopping = stopping_;
     stream = std::move(feed->stream);
     heard = std::exchange(feed->hears, false);
     feed->problem = status.message();
     feed->next = Clock::now() + feed->pause;
     feed->pause = std::min(2 * feed->pause, kLongestPause);
   }
-  if (heard) {
-    host_.warn("changes of users are not heard of any more, beginning again: " + status.message());
+  if (heard && !stopping) {
+    host_.warn(std::string("changes of ") + feed->collection +
+               " are not heard of any more, beginning again: " + status.message());
     end_all(Listener::End::kDeaf);
   }
   stream.reset();
