@@ -55,10 +55,12 @@ Result<HostConfig> read_bind(SettingsSources& sources, const Descriptors& builti
   remote.tls_cert = fields.text("tls_cert");
   remote.tls_key = fields.text("tls_key");
   remote.cache = config->data + "/host/remote";
-  if (remote.node.empty() != remote.node_key.empty()) {
-    return Status(IMCTL_INVALID_ARGUMENT, section->origin("node") +
-                                              ": a node's name and its key, bind.node and "
-                                              "bind.node_key, go together");
+  const bool proved = !remote.node_key.empty() || !remote.tls_cert.empty();
+  if (remote.node.empty() ? !remote.node_key.empty() : !proved) {
+    return Status(IMCTL_INVALID_ARGUMENT,
+                  section->origin("node") +
+                      ": a node's name, bind.node, goes with what proves it: its key, "
+                      "bind.node_key, or a certificate, bind.tls_cert and bind.tls_key");
   }
   if (remote.tls_cert.empty() != remote.tls_key.empty()) {
     return Status(IMCTL_INVALID_ARGUMENT,

@@ -29,6 +29,8 @@ Status check_node_credential(const RemoteSettings& settings) {
 void add_node_credential(const RemoteSettings& settings, grpc::ClientContext* context) {
   if (settings.node.empty()) return;
   context->AddMetadata(std::string(kNodeMetadata), settings.node);
+  // Without a key the certificate proves it.
+  if (settings.node_key.empty()) return;
   context->AddMetadata(std::string(kNodeKeyMetadata), settings.node_key);
 }
 

@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <fstream>
 #include <future>
+#include <iterator>
 #include <mutex>
 #include <stdexcept>
 #include <vector>
@@ -25,12 +27,21 @@ void check(const grpc::Status& status) {
   if (!status.ok()) throw std::runtime_error("a call failed: " + status.error_message());
 }
 
-std::shared_ptr<grpc::Channel> connect(const std::string& address) {
+std::shared_ptr<grpc::ChannelCredentials> credentials(const std::string& authority) {
+  if (authority.empty()) return grpc::InsecureChannelCredentials();
+  std::ifstream file(authority);
+  grpc::SslCredentialsOptions options;
+  options.pem_root_certs.assign(std::istreambuf_iterator<char>(file), {});
+  return grpc::SslCredentials(options);
+}
+
+std::shared_ptr<grpc::Channel> connect(const std::string& address,
+                                       const std::string& authority = {}) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 20);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 20);
-  auto channel = grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+  auto channel = grpc::CreateCustomChannel(address, credentials(authority), arguments);
   if (!channel->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(20))) {
     throw std::runtime_error("no server answers at " + address);
   }
@@ -40,8 +51,8 @@ std::shared_ptr<grpc::Channel> connect(const std::string& address) {
 // Keeps a number of unary calls in flight until the time is over.
 class UnaryRun {
  public:
-  UnaryRun(v1::Bench::Stub* stub, int in_flight, Clock::time_point end)
-      : stub_(stub), end_(end), running_(in_flight) {
+  UnaryRun(v1::Bench::Stub* stub, int in_flight, Clock::time_point end, const std::string& token)
+      : stub_(stub), end_(end), bearer_("Bearer " + token), running_(in_flight) {
     request_.set_data(std::string(kUnaryBytes, 'x'));
     for (int i = 0; i < in_flight; ++i) lanes_.push_back(std::make_unique<Lane>());
   }
@@ -69,6 +80,7 @@ class UnaryRun {
       return;
     }
     lane.context = std::make_unique<grpc::ClientContext>();
+    if (bearer_.size() > kScheme) lane.context->AddMetadata("authorization", bearer_);
     stub_->async()->Unary(lane.context.get(), &request_, &lane.reply,
                           [this, &lane](const grpc::Status& status) {
                             check(status);
@@ -78,7 +90,9 @@ class UnaryRun {
   }
 
   v1::Bench::Stub* const stub_;
+  static constexpr size_t kScheme = 7;
   const Clock::time_point end_;
+  const std::string bearer_;
   v1::Payload request_;
   std::vector<std::unique_ptr<Lane>> lanes_;
   std::mutex mutex_;
@@ -109,7 +123,8 @@ std::unique_ptr<Flood> Client::flood(uint32_t rate, bool silent) {
   return std::make_unique<Flood>(stub_.get(), request);
 }
 
-Client::Client(const std::string& address) : stub_(v1::Bench::NewStub(connect(address))) {}
+Client::Client(const std::string& address, Proof proof)
+    : proof_(std::move(proof)), stub_(v1::Bench::NewStub(connect(address, proof_.authority))) {}
 
 void answered(const std::string& address) {
   grpc::GenericStub stub(connect(address));
@@ -125,7 +140,7 @@ void answered(const std::string& address) {
 
 Load Client::unary(int in_flight, std::chrono::milliseconds time) {
   Clock::time_point start = Clock::now();
-  std::vector<double> times = UnaryRun(stub_.get(), in_flight, start + time).run();
+  std::vector<double> times = UnaryRun(stub_.get(), in_flight, start + time, proof_.token).run();
   double seconds = microseconds(Clock::now() - start) / 1e6;
   std::sort(times.begin(), times.end());
   return {static_cast<double>(times.size()) / seconds, times[times.size() / 2],

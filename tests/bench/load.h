@@ -29,10 +29,16 @@ class Flood {
   std::unique_ptr<grpc::ClientReader<v1::FloodReply>> reader_;
 };
 
+// What a client brings.
+struct Proof {
+  std::string token;      // empty: none
+  std::string authority;  // a file in PEM; empty: no TLS
+};
+
 class Client {
  public:
   // Waits until the server answers; throws if it does not.
-  explicit Client(const std::string& address);
+  explicit Client(const std::string& address, Proof proof = {});
 
   // Unary calls for `time`, `in_flight` at once.
   Load unary(int in_flight, std::chrono::milliseconds time);
@@ -45,6 +51,7 @@ class Client {
   double chain(uint32_t calls);
 
  private:
+  const Proof proof_;
   std::unique_ptr<v1::Bench::Stub> stub_;
 };
 

@@ -4,7 +4,7 @@
 //   imctl-bench [--rounds N] [--json FILE] [--only PREFIX] [--storage-messages N] [--users N]
 //
 //   --rounds            with each of three generations of servers
-//   --only              the parts whose names begin so: calls, hops, log, start, client-start,
+//   --only              the parts whose names begin so: calls, access, hops, log, start, client-start,
 //                       storage-put-batch, ...
 //   --storage-messages  how many storage-growth puts; each million takes 1.2 GB of disk
 //   --users             how many users, each with a token, users has; a million takes some minutes
@@ -20,6 +20,7 @@
 #include <utility>
 #include <vector>
 
+#include "access.h"
 #include "client_start.h"
 #include "hops.h"
 #include "load.h"
@@ -134,6 +135,7 @@ int run(int argc, char** argv) {
   std::vector<Figure> figures;
   const std::pair<std::string, std::function<void()>> parts[] = {
       {"calls", [&] { measure_calls(&figures, rounds); }},
+      {"access", [&] { measure_access(&figures, rounds); }},
       {"hops", [&] { measure_hops(&figures, rounds, kGenerations); }},
       {"log", [&] { measure_log(&figures, rounds, kGenerations); }},
       {"start", [&] { measure_start(&figures, rounds); }},
