@@ -5,7 +5,12 @@ cd "$1" || exit 2
 fail=0
 for manifest in $(find modules -name module.txtpb); do
   name=$(sed -n 's/^name: *"\(.*\)"/\1/p' "$manifest")
-  if grep -rn --include='*.h' --include='*.cc' --include='*.proto' -e "$name" host sdk/include sdk/proto; then
+  # A name that is a word of the language as well is meant where it is a file's, or stands for a module.
+  case $name in
+  *-*) pattern=$name ;;
+  *) pattern="modules?/$name\b|\"$name\.so|module \\\\?\"$name\b" ;;
+  esac
+  if grep -rnE --include='*.h' --include='*.cc' --include='*.proto' -e "$pattern" host sdk/include sdk/proto; then
     echo "the host or the SDK names the module $name"
     fail=1
   fi

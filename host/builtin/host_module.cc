@@ -1,6 +1,8 @@
 #include <memory>
 #include <string>
 
+#include "builtin/access_service.h"
+#include "builtin/authenticator_client.h"
 #include "builtin/audit_service.h"
 #include "builtin/builtin.h"
 #include "builtin/debug_service.h"
@@ -44,6 +46,25 @@ class HostModule : public Module {
     serve("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", &HostModule::reflect);
     serve("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
           &HostModule::reflect_alpha);
+  }
+
+  Status activate() override {
+    authenticator_ = AuthenticatorClient::make(this->Module::host(), host_);
+    host_.access().set_authenticator(authenticator_);
+    authenticator_->start();
+    return {};
+  }
+  Status quiesce() override {
+    host_.access().set_authenticator(nullptr);
+    authenticator_->stop();
+    return {};
+  }
+  void report(State& state) override {
+    const AccessControl::Facts facts = host_.access().facts();
+    state.add("credentials_kept", facts.known);
+    state.add("calls_waiting_for_authenticator", facts.waiting);
+    state.add("streams_of_users", facts.streams);
+    state.add("changes_of_users_are_told", facts.watching ? "yes" : "no");
   }
 
  private:
@@ -139,6 +160,8 @@ class HostModule : public Module {
   AuditService audit_{*this, host_};
   StatusService status_{*this, host_};
   DebugService debug_{*this, host_};
+  AccessService access_{*this, host_};
+  std::shared_ptr<AuthenticatorClient> authenticator_;
 };
 
 }  // namespace

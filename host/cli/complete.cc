@@ -262,7 +262,7 @@ class Completer {
     std::string kind = names_kind(field);
     if (kind == "context") return kinds(kind, before, typed);
     if (kind.empty() || session_.catalog() == nullptr) return;
-    for (const std::string& name : live_objects(session_, kind, kPatience)) {
+    for (const std::string& name : live_objects(session_, kind, typed, kPatience)) {
       offer(before, name, "", typed);
     }
   }

@@ -10,10 +10,11 @@
 
 namespace imctl::host::cli {
 
-// Asks the verb that lists objects of the kind (its `lists`). Nothing if there is none, or if it
-// fails.
+// Asks the verb that lists objects of the kind (its `lists`). If its first argument is called
+// `prefix`, it is asked for those that begin as `typed` does. Of a verb that streams, the first
+// thousand or so. Nothing if there is none, or if it fails.
 std::vector<std::string> live_objects(Session& session, const std::string& kind,
-                                      std::chrono::nanoseconds patience);
+                                      const std::string& typed, std::chrono::nanoseconds patience);
 
 }  // namespace imctl::host::cli
 

@@ -28,6 +28,21 @@ bool section_isolates(const SectionSettings& section, const std::string& path) {
   return std::find(own.begin(), own.end(), folder) == own.end();
 }
 
+// Whose a request of ACCESS_SELF is about must be there to be read.
+Status check_owner_field(const google::protobuf::MethodDescriptor& method) {
+  using google::protobuf::FieldDescriptor;
+  const Rules& rules = method.options().GetExtension(imctl::rules);
+  if (rules.access() != ACCESS_SELF) return {};
+  const FieldDescriptor* owner = method.input_type()->FindFieldByName(rules.owner());
+  if (owner != nullptr && owner->type() == FieldDescriptor::TYPE_STRING && !owner->is_repeated() &&
+      !method.client_streaming()) {
+    return {};
+  }
+  return {IMCTL_FAILED_PRECONDITION,
+          method.full_name() + " is for users' own data (ACCESS_SELF), but its rules name no string "
+                               "field of its request as `owner`, or its requests are a stream"};
+}
+
 }  // namespace
 
 bool Description::same_as(const Description& other) const {
@@ -82,6 +97,8 @@ Result<InstanceSpec> spec_of(std::shared_ptr<const Description> description) {
                                                    ", which its descriptors do not have");
     }
     for (int i = 0; i < found->method_count(); ++i) {
+      Status status = check_owner_field(*found->method(i));
+      if (!status.ok()) return Status(status.code(), "module " + spec.name + ": " + status.message());
       spec.methods.push_back(method_info(*found->method(i)));
     }
   }
@@ -106,12 +123,16 @@ MethodInfo method_info(const google::protobuf::MethodDescriptor& descriptor) {
   MethodInfo info;
   info.service = descriptor.service()->full_name();
   info.name = "/" + info.service + "/" + descriptor.name();
+  info.verb = options.GetExtension(imctl::verb).path();
   info.client_streams = descriptor.client_streaming();
   info.server_streams = descriptor.server_streaming();
   info.blocking = rules.blocking();
-  info.dry_run = rules.dry_run() ||
-                 options.idempotency_level() == google::protobuf::MethodOptions::NO_SIDE_EFFECTS;
+  info.reads = options.idempotency_level() == google::protobuf::MethodOptions::NO_SIDE_EFFECTS;
   info.access = static_cast<Access>(rules.access());
+  if (const auto* owner = descriptor.input_type()->FindFieldByName(rules.owner())) {
+    info.owner = static_cast<uint32_t>(owner->number());
+  }
+  info.dry_run = rules.dry_run() || info.reads;
   info.audited = is_audited(rules, options);
   info.descriptor = &descriptor;
   return info;

@@ -169,7 +169,7 @@ LiveConfig Host::live() const {
 }
 
 Status Host::apply(const LiveConfig& live) {
-  std::lock_guard lock(live_mutex_);
+  std::unique_lock lock(live_mutex_);
   if (!(live.log == live_.log)) {
     Status status = log_->configure(live.log);
     if (!status.ok()) return status;
@@ -180,6 +180,9 @@ Status Host::apply(const LiveConfig& live) {
   bounds.max_depth = live.max_depth;
   bounds.max_in_flight = live.max_in_flight;
   live_ = live;
+  lock.unlock();
+  // Streams that are open may end of it, and whoever waits for that goes on here.
+  if (access_.rules() != live.access) access_.set_rules(live.access);
   return {};
 }
 

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/access_control.h"
 #include "core/audit_log.h"
 #include "core/audit_request.h"
 #include "core/call_rates.h"
@@ -72,6 +73,7 @@ class Host final : public Road {
   ModuleAdmin& module_admin() { return module_admin_; }
   SettingsAdmin& settings_admin() { return settings_admin_; }
   SettingsStore& settings() { return *settings_; }
+  AccessControl& access() { return access_; }
   // One change of the settings or the modules at a time: waits until no other is under way.
   std::unique_lock<std::mutex> take_turn() { return std::unique_lock(turn_); }
   // When it was, in nanoseconds of CLOCK_MONOTONIC.
@@ -116,6 +118,10 @@ class Host final : public Road {
                  const Status& status) override;
   void audit_refusal(const CallParams& params, const Status& status) override;
   Status not_served(std::string_view method) const override;
+  std::optional<Status> identify(Call& call) override { return access_.identify(call); }
+  Status check_owner(const Call& call, const MethodInfo& method) override {
+    return AccessControl::check_owner(call, method);
+  }
   const void* extra_table(const Instance& instance, std::string_view name) override;
 
  private:
@@ -137,6 +143,7 @@ class Host final : public Road {
   Health health_;
   std::shared_ptr<const Description> builtin_;
   std::unique_ptr<SettingsStore> settings_;
+  AccessControl access_{this};
   Modules modules_;
   ModuleAdmin module_admin_{this};
   SettingsAdmin settings_admin_{this};

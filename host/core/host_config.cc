@@ -85,6 +85,14 @@ Result<HostConfig> read_bind(SettingsSources& sources, const Descriptors& builti
 
 }  // namespace
 
+bool is_own_section(const std::string& section) {
+  return section == "host" || section == "bind" || has_free_keys(section);
+}
+
+bool has_free_keys(const std::string& section) {
+  return section == "nodes" || section == "roles" || section == "certificates";
+}
+
 std::string default_data_dir(const Environment& environment) {
   std::string base = variable(environment, "XDG_DATA_HOME");
   if (base.empty()) base = variable(environment, "HOME") + "/.local/share";
@@ -112,6 +120,20 @@ Result<HostConfig> read_host_config(SettingsSources& sources, const Descriptors&
   }
   config.domain = fields.text("domain");
   config.auth_none = fields.text("auth") == "none";
+  config.plaintext = fields.choice("plaintext").value_or(false);
+  config.tls_cert = fields.text("tls_cert");
+  config.tls_key = fields.text("tls_key");
+  config.tls_client_ca = fields.text("tls_client_ca");
+  if (config.tls_cert.empty() != config.tls_key.empty()) {
+    return Status(IMCTL_INVALID_ARGUMENT,
+                  section->origin("tls_cert") + ": host.tls_cert and host.tls_key go together");
+  }
+  if (config.tls_cert.empty() && !config.tls_client_ca.empty()) {
+    return Status(IMCTL_INVALID_ARGUMENT, section->origin("tls_client_ca") +
+                                              ": is of use with host.tls_cert and host.tls_key");
+  }
+  config.socket_mode =
+      static_cast<uint32_t>(std::stoul(fields.text("socket_mode"), nullptr, 8));
   config.modules = fields.list("modules");
   config.modules_origin = section->origin("modules");
   config.module_path = fields.list("module_path");
@@ -145,6 +167,9 @@ Result<HostConfig> read_host_config(SettingsSources& sources, const Descriptors&
   }
   config.trust = std::move(*trust);
   config.values["host"] = section->values;
+  Result<AccessRules> access = read_access_rules(sources, &config.values);
+  if (!access.ok()) return access.status();
+  config.live.access = std::make_shared<const AccessRules>(std::move(*access));
   return read_bind(sources, builtin, &config);
 }
 

@@ -5,9 +5,11 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "core/access_rules.h"
 #include "core/audit_files.h"
 #include "core/descriptors.h"
 #include "core/log.h"
@@ -19,8 +21,9 @@
 
 namespace imctl::host {
 
-// What of section [host] can be changed while the host runs.
+// What of the host's own sections can be changed while it runs.
 struct LiveConfig {
+  std::shared_ptr<const AccessRules> access;  // sections [roles] and [certificates]
   imctl_log_level log_level = IMCTL_LOG_INFO;
   LogOptions log;
   AuditOptions audit;
@@ -42,6 +45,11 @@ struct HostConfig {
   std::string data;
   std::string domain;
   bool auth_none = false;
+  bool plaintext = false;  // tokens may come over TCP unencrypted from other machines
+  std::string tls_cert;    // files in PEM; empty: no TLS
+  std::string tls_key;
+  std::string tls_client_ca;  // empty: callers show no certificates
+  uint32_t socket_mode = 0;
   std::vector<std::string> modules;
   std::string modules_origin;  // who says so: "imctl.conf:12: host.modules"
   std::vector<std::string> module_path;
@@ -50,8 +58,12 @@ struct HostConfig {
   TrustPolicy trust;                         // which module files are loaded
   RemoteSettings remote;                     // section [bind], but for the services
   std::map<std::string, std::string> nodes;  // section [nodes]: SHA-256 of each one's key, in hex
-  std::map<std::string, SectionValues> values;  // of sections host, bind and nodes
+  std::map<std::string, SectionValues> values;  // of its own sections
 };
+
+// The sections that are the host's own, and whether their keys are free.
+bool is_own_section(const std::string& section);
+bool has_free_keys(const std::string& section);
 
 using Environment = std::map<std::string, std::string>;
 

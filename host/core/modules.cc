@@ -350,8 +350,11 @@ void Modules::publish() {
   fresh->providers = providers_;
   fresh->off = off_;
   fill_catalog(*fresh);
-  std::lock_guard lock(view_mutex_);
-  view_ = std::move(fresh);
+  {
+    std::lock_guard lock(view_mutex_);
+    view_ = std::move(fresh);
+  }
+  host_->access().modules_changed();
 }
 
 Status Modules::stop(std::chrono::steady_clock::time_point until) {

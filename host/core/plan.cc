@@ -28,7 +28,7 @@ class Planner {
     std::map<std::string, std::string> installed = installed_modules(config_.module_path);
     for (const auto& [name, path] : installed) names.push_back(name);
     for (const std::string& name : sources_.sections_with("file")) names.push_back(name);
-    std::set<std::string> seen = {"host", "bind", "nodes"};
+    std::set<std::string> seen = {"host", "bind", "nodes", "roles", "certificates"};
     for (const std::string& name : names) {
       if (!seen.insert(name).second) continue;
       bool is_installed = installed.count(name) != 0;

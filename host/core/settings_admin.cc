@@ -70,9 +70,8 @@ struct SettingsAdmin::Delta {
 
 void SettingsAdmin::started(const Plan& plan) {
   std::lock_guard lock(mutex_);
-  for (const char* section : {"host", "bind", "nodes"}) {
-    auto values = plan.values.find(section);
-    own_[section] = values == plan.values.end() ? SectionValues() : values->second;
+  for (const auto& [section, values] : plan.values) {
+    if (is_own_section(section)) own_[section] = values;
   }
 }
 
@@ -105,8 +104,7 @@ SettingsAdmin::Delta SettingsAdmin::compare(const Plan& plan) const {
     return at == all.end() ? kNone : at->second;
   };
   for (const std::string& section : sections) {
-    bool own = now.modules.count(section) == 0 &&
-               (section == "host" || section == "bind" || section == "nodes");
+    bool own = now.modules.count(section) == 0 && is_own_section(section);
     auto running = now.modules.find(section);
     bool runs = running != now.modules.end();
     std::shared_ptr<const Description> wanted = own ? nullptr : plan.find(section);
@@ -126,7 +124,7 @@ SettingsAdmin::Delta SettingsAdmin::compare(const Plan& plan) const {
     for (const SettingValue& value : after) {
       const SettingValue* old = find_in(before, value.key);
       if (old != nullptr && old->value == value.value) continue;
-      bool live = value.live && (runs || section == "host");
+      bool live = value.live && (runs || own);
       all_live = all_live && live;
       delta.changes.push_back(
           {value.key, old == nullptr ? std::string() : old->text, shown(value, old),
@@ -138,8 +136,9 @@ SettingsAdmin::Delta SettingsAdmin::compare(const Plan& plan) const {
     }
     for (const SettingValue& value : before) {  // free ones only can go
       if (find_in(after, value.key) != nullptr) continue;
-      all_live = false;
-      delta.changes.push_back({value.key, value.text, "", kWaiting, kRestart, "removed"});
+      all_live = all_live && value.live;
+      delta.changes.push_back({value.key, value.text, "", value.live ? kApplied : kWaiting,
+                               value.live ? "" : kRestart, "removed"});
     }
     if (own || delta.changes.size() == first) continue;
     delta.tried.push_back(wanted);
@@ -173,7 +172,7 @@ Status SettingsAdmin::check(const Delta& delta) const {
 
 Status SettingsAdmin::apply(const Plan& plan, Delta* delta) {
   bool own = std::any_of(delta->changes.begin(), delta->changes.end(), [](const auto& change) {
-    return section_of(change.key) == "host" && change.state == kApplied;
+    return is_own_section(section_of(change.key)) && change.state == kApplied;
   });
   if (own) {
     LiveConfig before = host_->live();
@@ -234,10 +233,15 @@ Result<SettingsAdmin::Changes> SettingsAdmin::carry_out(const PendingChange& pen
     status = pending.keep(*host_, author, what, [&] { return undo(delta); });
     if (!status.ok() && status.code() != IMCTL_DATA_LOSS) return status;
     std::lock_guard lock(mutex_);
-    SectionValues& own = own_["host"];
-    for (SettingValue& value : own) {
-      const SettingValue* now = find_in(plan.values.at("host"), value.key);
-      if (value.live && now != nullptr) value = *now;
+    for (auto& [section, own] : own_) {
+      auto planned = plan.values.find(section);
+      const bool live = section == "roles" || section == "certificates";
+      if (live) own = planned == plan.values.end() ? SectionValues() : planned->second;
+      for (SettingValue& value : own) {
+        const SettingValue* now =
+            planned == plan.values.end() ? nullptr : find_in(planned->second, value.key);
+        if (value.live && now != nullptr) value = *now;
+      }
     }
   }
   if (!status.ok()) return status;
@@ -289,7 +293,7 @@ Status SettingsAdmin::check_known(const std::string& key) const {
                                                : "; did you mean " + near + "?")};
   }
   if (find_in(values->second, key) != nullptr) return {};
-  bool may_be_free = values->first == "nodes" ||
+  bool may_be_free = has_free_keys(values->first) ||
                      (values->first == "bind" && key.find('.', dot + 1) != std::string::npos);
   if (may_be_free) return {};
   for (const SettingValue& value : values->second) names.push_back(value.key);

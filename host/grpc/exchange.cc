@@ -9,7 +9,9 @@
 #include <vector>
 
 #include "core/host.h"
+#include "grpc/credentials.h"
 #include "grpc/hop.h"
+#include "road/method_table.h"
 
 namespace imctl::host {
 namespace {
@@ -19,7 +21,6 @@ constexpr size_t kCopyLimit = 4096;
 // gRPC peers take 8 KiB of metadata in all.
 constexpr size_t kMessageLimit = 4000;
 constexpr size_t kCallIdLimit = 64;
-constexpr std::string_view kUnixPeer = "unix:";
 constexpr int64_t kFarSeconds = int64_t{100} * 365 * 24 * 3600;
 
 std::string_view view(const grpc::string_ref& text) { return {text.data(), text.size()}; }
@@ -76,19 +77,11 @@ grpc::Status to_grpc(const Status& status) {
           status.details().size() <= kMessageLimit ? status.details() : std::string()};
 }
 
-Result<CallParams> call_params(Host& host, MethodSlot* target,
+Result<CallParams> call_params(const Entrance& entrance, MethodSlot* target,
                                grpc::CallbackServerContext& context) {
   CallParams params;
   params.target = target;
-  params.peer = context.peer();
-  if (params.peer.starts_with(kUnixPeer)) params.peer = kUnixPeer;  // which socket says nothing
-  // The socket is the host's own user's. A TCP listener without authentication exists only with
-  // auth = none; else whoever comes over TCP has to prove who they are.
-  const HostConfig& config = host.config();
-  if (config.auth_none || config.listen.empty() || params.peer == kUnixPeer) {
-    params.principal_kind = IMCTL_PRINCIPAL_ADMIN;
-    params.principal = config.auth_none ? "auth=none" : "unix-socket";
-  }
+  identify_connection(entrance, context, &params);
   gpr_timespec left =
       gpr_time_sub(gpr_convert_clock_type(context.raw_deadline(), GPR_CLOCK_REALTIME),
                    gpr_now(GPR_CLOCK_REALTIME));
@@ -97,20 +90,48 @@ Result<CallParams> call_params(Host& host, MethodSlot* target,
     params.deadline = monotonic_now() + left.tv_sec * 1'000'000'000 + left.tv_nsec;
   }
   ReadHop hop;
+  Status status;
   for (const auto& [key_ref, value_ref] : context.client_metadata()) {
     std::string_view key = view(key_ref);
     std::string_view value = view(value_ref);
     if (key == "user-agent" || key.substr(0, 5) == "grpc-" || hop.take(key, value)) continue;
+    if (key == "authorization") {
+      Result<std::string> token = bearer_token(value);
+      if (token.ok()) {
+        params.token = std::move(*token);
+      } else {
+        status = token.status();
+      }
+      continue;
+    }
     if (key == kCallIdMetadata && good_call_id(value)) params.call_id = value;
     if (key == kDryRunMetadata && value == "1") params.flags |= IMCTL_DRY_RUN;
     params.metadata.emplace_back(key, value);
   }
-  Status status = hop.apply(config.nodes, &params);
-  if (status.ok()) return params;
-  host.audit_refusal(params, status);
-  add_trailers(context);
-  context.AddTrailingMetadata(std::string(kNodeRefusedMetadata), "1");
-  return status;
+  Status hop_status = hop.apply(entrance.host.config().nodes, &params);
+  if (!hop_status.ok()) {
+    entrance.host.audit_refusal(params, hop_status);
+    add_trailers(context);
+    context.AddTrailingMetadata(std::string(kNodeRefusedMetadata), "1");
+    return hop_status;
+  }
+  if (!status.ok()) {
+    entrance.host.audit_refusal(params, status);
+    add_trailers(context);
+    return status;
+  }
+  // Whoever brings a credential is who that says, however they came.
+  if (!params.token.empty()) {
+    params.certified_user.clear();
+    params.principal_kind = IMCTL_PRINCIPAL_NONE;
+    params.principal.clear();
+  }
+  // Who is let in without a credential is known by that at least.
+  std::shared_ptr<const Route> route = target->route();
+  if (route != nullptr && route->served->info.access == Access::kPublic) {
+    params.metadata.emplace_back(kPeerMetadata, params.peer);
+  }
+  return params;
 }
 
 void add_trailers(grpc::ServerContextBase& context, const Call& call, const Status& status) {

@@ -10,7 +10,7 @@
 
 namespace imctl::host {
 
-class Host;
+struct Entrance;
 class MethodSlot;
 
 // Large ones pass without a copy.
@@ -21,7 +21,7 @@ grpc::Status to_grpc(const Status& status);
 
 // Who calls, until when, with which metadata. An error is how the call ends, already told to the
 // context's trailers.
-Result<CallParams> call_params(Host& host, MethodSlot* target,
+Result<CallParams> call_params(const Entrance& entrance, MethodSlot* target,
                                grpc::CallbackServerContext& context);
 
 // Before the end of a call.

@@ -103,6 +103,10 @@ void write_hop(const CallParams& params, const RemoteSettings& settings,
   add_node_credential(settings, context);
   add(kPrincipalKind, std::string(principal_kind_name(params.principal_kind)));
   add(kPrincipal, escape(params.principal));
+  if (!params.peer.empty()) add(kPeerMetadata, escape(params.peer));
+  if (params.grant != nullptr && !params.grant->credential.empty()) {
+    add(kCredentialMetadata, escape(params.grant->credential));
+  }
   if (!params.caller_module.empty()) add(kCallerModule, escape(params.caller_module));
 }
 
@@ -117,6 +121,8 @@ bool ReadHop::take(std::string_view key, std::string_view value) {
                              {kNodeKeyMetadata, &node_key_},
                              {kPrincipal, &principal_},
                              {kPrincipalKind, &principal_kind_},
+                             {kPeerMetadata, &peer_},
+                             {kCredentialMetadata, &credential_},
                              {kCallerModule, &caller_module_}}) {
     if (key != name) continue;
     if (!place->has_value()) *place = value;
@@ -128,7 +134,8 @@ bool ReadHop::take(std::string_view key, std::string_view value) {
 Status ReadHop::apply(const std::map<std::string, std::string>& nodes, CallParams* params) const {
   params->depth = depth_;
   if (!node_) return {};
-  if (!is_node(nodes, *node_, node_key_.value_or(std::string()))) {
+  const bool certified = !params->node.empty() && params->node == *node_ && !node_key_;
+  if (!certified && !is_node(nodes, *node_, node_key_.value_or(std::string()))) {
     params->principal_kind = IMCTL_PRINCIPAL_NONE;
     params->principal = *node_;  // who it says it is
     // The same words whichever of the two is wrong: nobody is to find out which nodes there are.
@@ -137,6 +144,7 @@ Status ReadHop::apply(const std::map<std::string, std::string>& nodes, CallParam
             "bind.node_key there with section [nodes] here"};
   }
   params->node = *node_;
+  params->certified_user.clear();
   params->principal_kind = IMCTL_PRINCIPAL_NODE;
   params->principal = *node_;
   if (!principal_kind_) return {};
@@ -151,6 +159,8 @@ Status ReadHop::apply(const std::map<std::string, std::string>& nodes, CallParam
   // Credentials are of one host: a log must tell the sockets of two hosts apart.
   if (kind == IMCTL_PRINCIPAL_ADMIN) params->principal = *node_ + "/" + params->principal;
   params->caller_module = unescape(caller_module_.value_or(std::string()));
+  if (peer_) params->peer = unescape(*peer_);
+  if (credential_) params->metadata.emplace_back(kCredentialMetadata, unescape(*credential_));
   return {};
 }
 

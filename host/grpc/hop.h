@@ -38,7 +38,8 @@ class ReadHop {
   Status apply(const std::map<std::string, std::string>& nodes, CallParams* params) const;
 
  private:
-  std::optional<std::string> node_, node_key_, principal_, principal_kind_, caller_module_;
+  std::optional<std::string> node_, node_key_, principal_, principal_kind_, caller_module_, peer_,
+      credential_;
   uint32_t depth_ = 0;
 };
 

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "core/host.h"
+#include "grpc/credentials.h"
 #include "grpc/exchange.h"
 #include "road/call.h"
 #include "road/method_table.h"
@@ -15,8 +16,8 @@ namespace {
 // side took the last, so what waits here is bounded by the call's window and one message each way.
 class StreamReactor final : public ByteReactor, public Caller {
  public:
-  StreamReactor(Host& host, MethodSlot* target, grpc::CallbackServerContext* context)
-      : host_(host), target_(target), context_(context) {
+  StreamReactor(const Entrance& entrance, MethodSlot* target, grpc::CallbackServerContext* context)
+      : entrance_(entrance), target_(target), context_(context) {
     std::shared_ptr<const Route> route = target->route();
     if (route != nullptr) {
       client_streams_ = route->served->info.client_streams;
@@ -110,7 +111,7 @@ class StreamReactor final : public ByteReactor, public Caller {
  private:
   // False: it was refused, and that is how it ends.
   bool begin(BufferRef request) {
-    Result<CallParams> params = call_params(host_, target_, *context_);
+    Result<CallParams> params = call_params(entrance_, target_, *context_);
     if (!params.ok()) {
       Finish(to_grpc(params.status()));
       return false;
@@ -127,11 +128,11 @@ class StreamReactor final : public ByteReactor, public Caller {
     // it.
     if (server_streams_) call->caller_read();
     if (cancelled) call->caller_gone();
-    host_.dispatcher().start(*call);
+    entrance_.host.dispatcher().start(*call);
     return true;
   }
 
-  Host& host_;
+  const Entrance& entrance_;
   MethodSlot* const target_;
   grpc::CallbackServerContext* const context_;
   bool client_streams_ = false;
@@ -156,20 +157,20 @@ class Refusal final : public ByteReactor {
 
 }  // namespace
 
-ByteReactor* start_stream(Host& host, MethodSlot* target, grpc::CallbackServerContext* context) {
-  auto* reactor = new StreamReactor(host, target, context);
+ByteReactor* start_stream(const Entrance& entrance, MethodSlot* target, grpc::CallbackServerContext* context) {
+  auto* reactor = new StreamReactor(entrance, target, context);
   reactor->start();
   return reactor;
 }
 
-ByteReactor* start_by_name(Host& host, const std::string& name,
+ByteReactor* start_by_name(const Entrance& entrance, const std::string& name,
                            grpc::CallbackServerContext* context) {
-  MethodSlot* target = host.methods().find(name);
+  MethodSlot* target = entrance.host.methods().find(name);
   if (target == nullptr || target->route() == nullptr) {
     add_trailers(*context);
-    return new Refusal(to_grpc(host.not_served(name)));
+    return new Refusal(to_grpc(entrance.host.not_served(name)));
   }
-  return start_stream(host, target, context);
+  return start_stream(entrance, target, context);
 }
 
 }  // namespace imctl::host

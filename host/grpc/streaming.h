@@ -10,16 +10,16 @@
 
 namespace imctl::host {
 
-class Host;
+struct Entrance;
 class MethodSlot;
 
 using ByteReactor = grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>;
 
 // Starts the call; the reactor deletes itself.
-ByteReactor* start_stream(Host& host, MethodSlot* target, grpc::CallbackServerContext* context);
+ByteReactor* start_stream(const Entrance& entrance, MethodSlot* target, grpc::CallbackServerContext* context);
 
 // By a name from the wire, served or not.
-ByteReactor* start_by_name(Host& host, const std::string& name,
+ByteReactor* start_by_name(const Entrance& entrance, const std::string& name,
                            grpc::CallbackServerContext* context);
 
 }  // namespace imctl::host

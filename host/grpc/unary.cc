@@ -1,6 +1,7 @@
 #include "grpc/unary.h"
 
 #include "core/host.h"
+#include "grpc/credentials.h"
 #include "grpc/exchange.h"
 #include "road/call.h"
 
@@ -12,8 +13,8 @@ class UnaryReactor final : public grpc::ServerUnaryReactor, public Caller {
   UnaryReactor(grpc::CallbackServerContext* context, grpc::ByteBuffer* reply)
       : context_(context), reply_(reply) {}
 
-  void start(Host& host, MethodSlot* target, const grpc::ByteBuffer* request) {
-    Result<CallParams> params = call_params(host, target, *context_);
+  void start(const Entrance& entrance, MethodSlot* target, const grpc::ByteBuffer* request) {
+    Result<CallParams> params = call_params(entrance, target, *context_);
     if (!params.ok()) {
       Finish(to_grpc(params.status()));
       return;
@@ -21,7 +22,7 @@ class UnaryReactor final : public grpc::ServerUnaryReactor, public Caller {
     grpc::ByteBuffer bytes = *request;  // counts a reference
     params->request = from_byte_buffer(bytes);
     call_ = CallRef(new Call(std::move(*params), this));
-    host.dispatcher().start(*call_.get());
+    entrance.host.dispatcher().start(*call_.get());
   }
 
   // Else gRPC gives the end of every call to another thread, which costs more than all of our work.
@@ -48,11 +49,11 @@ class UnaryReactor final : public grpc::ServerUnaryReactor, public Caller {
 
 }  // namespace
 
-grpc::ServerUnaryReactor* start_unary(Host& host, MethodSlot* target,
+grpc::ServerUnaryReactor* start_unary(const Entrance& entrance, MethodSlot* target,
                                       grpc::CallbackServerContext* context,
                                       const grpc::ByteBuffer* request, grpc::ByteBuffer* reply) {
   auto* reactor = new UnaryReactor(context, reply);
-  reactor->start(host, target, request);
+  reactor->start(entrance, target, request);
   return reactor;
 }
 

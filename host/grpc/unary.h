@@ -6,11 +6,11 @@
 
 namespace imctl::host {
 
-class Host;
+struct Entrance;
 class MethodSlot;
 
 // Starts the call; the reactor deletes itself.
-grpc::ServerUnaryReactor* start_unary(Host& host, MethodSlot* target,
+grpc::ServerUnaryReactor* start_unary(const Entrance& entrance, MethodSlot* target,
                                       grpc::CallbackServerContext* context,
                                       const grpc::ByteBuffer* request, grpc::ByteBuffer* reply);
 

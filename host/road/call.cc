@@ -154,7 +154,7 @@ void Call::audit_as(std::shared_ptr<const Route> route) {
   if (params_.request) audited_request_ = params_.request;
 }
 
-void Call::wait_for_module() {
+void Call::wait() {
   std::unique_lock lock(mutex_);
   // The wait may be over before this thread comes to say that it began.
   if (++waits_begun_ <= waits_over_) return;
@@ -172,6 +172,30 @@ bool Call::wait_over() {
   callee_finished_ = true;
   pump(lock);
   return false;
+}
+
+void Call::identify(std::shared_ptr<const Grant> grant, std::shared_ptr<Identity> identity) {
+  params_.token.clear();
+  params_.certified_user.clear();
+  params_.principal_kind = IMCTL_PRINCIPAL_USER;
+  params_.principal = grant->user;
+  if (!grant->credential.empty()) {
+    params_.metadata.emplace_back(kCredentialMetadata, grant->credential);
+  }
+  params_.grant = std::move(grant);
+  context_.principal_kind = params_.principal_kind;
+  context_.principal = to_str(params_.principal);
+  identity_ = std::move(identity);
+}
+
+void Call::open_for_identity() {
+  if (identity_ == nullptr) return;
+  {
+    std::lock_guard lock(mutex_);
+    if (opened_ || caller_told_) return;
+    opened_ = true;
+  }
+  identity_->opened(*this);
 }
 
 void Call::join_parent() {
@@ -526,7 +550,9 @@ void Call::finish_caller(std::unique_lock<std::mutex>& lock) {
     child->ref();
     children.emplace_back(child);
   }
+  const bool opened = opened_;
   lock.unlock();
+  if (opened) identity_->closed(*this);
   if (timer != nullptr) timer->cancel(deadline_timer_);
   // From now on nobody tells them that the deadline which they share has passed.
   for (const CallRef& child : children) child->watch_deadline(&instance_->road()->timer());

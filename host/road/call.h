@@ -22,6 +22,7 @@
 #include "imctl/status.h"
 #include "road/buffer.h"
 #include "road/call_ref.h"
+#include "road/identity.h"
 #include "road/timer.h"
 
 // What the ABI's opaque handles are.
@@ -36,6 +37,11 @@ class Road;
 struct MethodInfo;
 struct Route;
 struct Served;
+
+// Metadata that the host sets for the module which serves a call: where the call comes from, of
+// methods that anybody may call, and the name of the token that it is made with.
+inline constexpr std::string_view kPeerMetadata = "imctl-peer";
+inline constexpr std::string_view kCredentialMetadata = "imctl-credential";
 
 using Metadata = std::vector<std::pair<std::string, std::string>>;
 
@@ -63,6 +69,11 @@ struct CallParams {
   MethodSlot* target = nullptr;
   imctl_principal_kind principal_kind = IMCTL_PRINCIPAL_NONE;
   std::string principal;
+  // What the caller brings to prove that they are a user, until somebody has looked at it: a token, or
+  // the user whom their certificate names.
+  std::string token;
+  std::string certified_user;
+  std::shared_ptr<const Grant> grant;  // of a user, unless another host vouches for them
   std::string caller_module;         // empty: a front end
   const Instance* caller = nullptr;  // that module, if it is here; stays while the call does
   std::string node;                  // the other host that it came from, as proved; empty: none
@@ -122,16 +133,21 @@ class Call final : public imctl_call {
   void serve(std::shared_ptr<Instance> instance, const Served& served);
   // Nobody serves it.
   void refuse(Road& road, Status status);
-  // It has to wait for its module, which is being replaced. The caller may end it meanwhile.
-  void wait_for_module();
+  // It has to wait, for its module, which is being replaced, or until it is known who calls. The
+  // caller may end it meanwhile.
+  void wait();
   // The wait is over: true, serve() or refuse() it. False: it ended, and that was that.
   bool wait_over();
   // Its module goes: has a stream that can say where to resume end itself, else ends it so.
   void move(const Status& status);
+  // Whose call it is: before the handler begins.
+  void identify(std::shared_ptr<const Grant> grant, std::shared_ptr<Identity> identity);
+  // From now on it ends when the identity does; once, of a stream from outside.
+  void open_for_identity();
   // It came from outside, and how it ends is recorded before the caller hears of it. As long as it is
   // not served: then the method is that of another copy of its module.
   void audit_as(std::shared_ptr<const Route> route);
-  // Before one of the two above, if there is a parent: takes a place among its children. A parent
+  // Before one of those above, if there is a parent: takes a place among its children. A parent
   // that is cancelled already cancels this.
   void join_parent();
   // Has the timer end it at its deadline, if it has one; for callers that would not.
@@ -216,6 +232,8 @@ class Call final : public imctl_call {
   std::vector<Call*> children_;
   Timer* timer_ = nullptr;
   Timer::Id deadline_timer_;
+  std::shared_ptr<Identity> identity_;
+  bool opened_ = false;  // identity_ was told
 };
 
 }  // namespace imctl::host

@@ -51,6 +51,7 @@ CallParams params_from(const Instance* from, const imctl_target* target, Call* p
     params.lineage = parent->lineage();
     params.principal_kind = inherited.principal_kind;
     params.principal = inherited.principal;
+    params.grant = inherited.grant;
     params.call_id = inherited.call_id;
     params.flags |= inherited.flags;
     params.depth = inherited.depth + 1;

@@ -28,6 +28,19 @@ void Dispatcher::resume(Call& call) {
   if (call.wait_over()) admit(call);
 }
 
+void Dispatcher::refuse(Call& call, Status status) {
+  if (!call.wait_over()) return;
+  audit(call, status);
+  call.refuse(*road_, std::move(status));
+}
+
+// Who may not come in, or not there; what cannot be done just now is no refusal.
+void Dispatcher::audit(const Call& call, const Status& status) const {
+  if (status.code() == IMCTL_UNAUTHENTICATED || status.code() == IMCTL_PERMISSION_DENIED) {
+    road_->audit_refusal(call.params(), status);
+  }
+}
+
 void Dispatcher::admit(Call& call) {
   call.ref();
   CallRef hold(&call);
@@ -43,11 +56,18 @@ void Dispatcher::admit(Call& call) {
     Status status;
     if (road_->bounds.checked) {
       status = check_bounds(call);
-      if (status.ok()) status = check_dry_run(call, method);
-      if (status.ok()) {
-        status = check_access(call, method);
-        if (!status.ok()) road_->audit_refusal(call.params(), status);
+      if (status.ok() && (!call.params().token.empty() || !call.params().certified_user.empty())) {
+        std::optional<Status> known = road_->identify(call);
+        if (!known) {
+          if (call.params().watch_deadline) call.watch_deadline(&road_->timer());
+          call.wait();
+          return;
+        }
+        status = std::move(*known);
       }
+      if (status.ok()) status = check_access(call, method);
+      audit(call, status);
+      if (status.ok()) status = check_dry_run(call, method);
     }
     if (status.ok() && !method.client_streams && !call.params().request) {
       status = Status(IMCTL_RESOURCE_EXHAUSTED,
@@ -63,11 +83,12 @@ void Dispatcher::admit(Call& call) {
                                   call.descends_from(&instance))) {
       case Gate::Entry::kInside:
         if (call.params().watch_deadline) call.watch_deadline(&road_->timer());
+        if (method.client_streams || method.server_streams) call.open_for_identity();
         call.serve(route->instance, *route->served);
         return;
       case Gate::Entry::kHeld:
         if (call.params().watch_deadline) call.watch_deadline(&road_->timer());
-        call.wait_for_module();
+        call.wait();
         return;
       case Gate::Entry::kFull:
         call.refuse(*road_, retry_later(IMCTL_RESOURCE_EXHAUSTED,
@@ -111,8 +132,9 @@ Status Dispatcher::check_dry_run(const Call& call, const MethodInfo& method) {
           method.name + " does not support dry run; nothing was changed"};
 }
 
-Status Dispatcher::check_access(const Call& call, const MethodInfo& method) {
+Status Dispatcher::check_access(const Call& call, const MethodInfo& method) const {
   const CallParams& params = call.params();
+  if (method.access == Access::kPublic) return {};
   switch (params.principal_kind) {
     case IMCTL_PRINCIPAL_ADMIN: return {};
     case IMCTL_PRINCIPAL_MODULE: {
@@ -124,16 +146,45 @@ Status Dispatcher::check_access(const Call& call, const MethodInfo& method) {
                                            " as itself only if its manifest's needs name it"};
     }
     case IMCTL_PRINCIPAL_NODE:
-      if (method.access == Access::kNode || method.access == Access::kPublic) return {};
-      break;
-    case IMCTL_PRINCIPAL_USER:
-      if (method.access == Access::kUser || method.access == Access::kPublic) return {};
-      break;
-    case IMCTL_PRINCIPAL_NONE:
-      if (method.access == Access::kPublic) return {};
-      return {IMCTL_UNAUTHENTICATED, method.name + " needs a credential"};
+      if (method.access == Access::kNode || method.access == Access::kUser) return {};
+      return {IMCTL_PERMISSION_DENIED,
+              "node " + params.principal + " may not call " + method.name + " as itself"};
+    case IMCTL_PRINCIPAL_USER: {
+      // The other host looked at what this user may do before it sent the call here.
+      if (params.grant == nullptr && !params.node.empty()) return {};
+      // Whom a front end vouches for without asking has no roles.
+      const Grant plain{params.principal, {}, {}, {}, {}, {}};
+      const Grant& grant = params.grant == nullptr ? plain : *params.grant;
+      Status status = check_grant(grant, method);
+      if (!status.ok() || method.access != Access::kSelf) return status;
+      if (grant.has_role_for(method.name)) return {};
+      return road_->check_owner(call, method);
+    }
+    case IMCTL_PRINCIPAL_NONE: break;
   }
-  return {IMCTL_PERMISSION_DENIED, params.principal + " may not call " + method.name};
+  return {IMCTL_UNAUTHENTICATED,
+          method.name + " needs a credential: a token (`imctl login`), a certificate, or the host's "
+                        "own unix socket for its administrators"};
+}
+
+// All but whose it is.
+Status Dispatcher::check_grant(const Grant& grant, const MethodInfo& method) {
+  if (!grant.is_in_scope(method.name)) {
+    return {IMCTL_PERMISSION_DENIED,
+            grant.user + "'s token is not for " + method.name + ": its scope leaves it out"};
+  }
+  if (method.access == Access::kUser || method.access == Access::kSelf) return {};
+  if (method.access == Access::kPublic || grant.has_role_for(method.name)) return {};
+  return {IMCTL_PERMISSION_DENIED,
+          grant.user + " may not call " + method.name + ": it is for " +
+              (method.access == Access::kNode ? "nodes" : "administrators") +
+              ", and for users with a role that has it"};
+}
+
+// A user does not change, nor what is theirs.
+Status Dispatcher::check_again(const Call& call, const Grant& grant) {
+  std::shared_ptr<const Route> route = call.params().target->route();
+  return route == nullptr ? Status() : check_grant(grant, route->served->info);
 }
 
 }  // namespace imctl::host

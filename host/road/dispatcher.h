@@ -8,6 +8,7 @@ namespace imctl::host {
 
 class Call;
 class Road;
+struct Grant;
 struct MethodInfo;
 
 class Dispatcher {
@@ -16,14 +17,20 @@ class Dispatcher {
 
   // Starts `call` or refuses it; the caller is told all by its events. Once a call.
   void start(Call& call);
-  // The same for a call that waited for its module.
+  // The same for a call that waited.
   void resume(Call& call);
+  // Refuses a call that waited.
+  void refuse(Call& call, Status status);
+  // May a user have an open stream whose roles or token are now as `grant` says?
+  static Status check_again(const Call& call, const Grant& grant);
 
  private:
   // The filters, in order. Each says why not, or OK.
   Status check_bounds(const Call& call) const;
   static Status check_dry_run(const Call& call, const MethodInfo& method);
-  static Status check_access(const Call& call, const MethodInfo& method);
+  Status check_access(const Call& call, const MethodInfo& method) const;
+  static Status check_grant(const Grant& grant, const MethodInfo& method);
+  void audit(const Call& call, const Status& status) const;
   void admit(Call& call);
 
   Road* const road_;

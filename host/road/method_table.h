@@ -33,12 +33,15 @@ enum class Access : int32_t { kAdmin = 0, kUser = 1, kSelf = 2, kNode = 3, kPubl
 struct MethodInfo {
   std::string name;     // "/package.Service/Method"
   std::string service;  // "package.Service"
+  std::string verb;     // "user add"; empty: none
   bool client_streams = false;
   bool server_streams = false;
   bool blocking = false;
   bool dry_run = false;  // may be called with the dry-run flag
+  bool reads = false;    // it changes nothing
   bool audited = false;  // calls of it from outside are recorded
   Access access = Access::kAdmin;
+  uint32_t owner = 0;  // number of the request's field that names the owner, for kSelf
   // Of the module's own descriptors; nullptr in the process of an isolated module.
   const google::protobuf::MethodDescriptor* descriptor = nullptr;
 };

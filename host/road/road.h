@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string_view>
 
 #include "imctl/module.h"
@@ -81,6 +82,11 @@ class Road {
   virtual void audit_refusal(const CallParams& /*params*/, const Status& /*status*/) {}
   // Why nobody serves that method.
   virtual Status not_served(std::string_view method) const = 0;
+  // Looks at the credential that the call brings, its token or its certificate's user: OK, and the
+  // call is identified, or why not. Nothing: the call is to wait; it will be resumed, or refused.
+  virtual std::optional<Status> identify(Call& call);
+  // Is what the request is about the calling user's own?
+  virtual Status check_owner(const Call& call, const MethodInfo& method);
   // Where calls of a method go that nobody here serves, or nullptr.
   virtual std::shared_ptr<const Route> route_out(MethodSlot& /*method*/) { return nullptr; }
   // A table of the road's own, or nullptr.

@@ -177,6 +177,24 @@ class ListTest(RecordCase):
                 self.assertEqual(self.keys(prefix=prefix), wanted)
                 self.assertEqual(self.keys(prefix=prefix, limit=1), wanted)
 
+    def test_behind_a_key(self):
+        keys = sorted({key for key in kit.AWKWARD if key} | {"pa", "pb", "pc", "q"}, key=str.encode)
+        self.fill(*keys, indexes=[("n", "v")])
+
+        def behind(after, **fields):
+            return [r.key for r in self.client.list_records(self.at, after=after, **fields).records]
+
+        for after in [*keys, "p", "pbb", "\x01", "~~~"]:
+            with self.subTest(after):
+                wanted = [key for key in keys if key.encode() > after.encode()]
+                self.assertEqual(behind(after), wanted)
+                self.assertEqual(behind(after, index=("n", "v")), wanted)
+                self.assertEqual(behind(after, prefix="p"), [key for key in wanted if key.startswith("p")])
+                self.assertEqual(behind(after, limit=1), wanted[:1])
+        page = self.client.list_records(self.at, limit=1)
+        self.invalid(self.client.list_records, self.at, after="a", page_token=page.next_page_token)
+        self.invalid(self.client.list_records, self.at, after="a", index=("n", ""), index_prefix=True)
+
     def test_keys_only(self):
         self.fill("a", "b", indexes=[("n", "v")])
         for fields in ({}, {"index": ("n", "v")}):

@@ -305,6 +305,11 @@ class Records:
         else:
             found = [(key.encode(), record) for key, record in collection.records.items()
                      if key.startswith(request.prefix)]
+        if request.after:
+            require(not request.index_prefix, "either a key to begin behind or a prefix of an index")
+            require(not request.page_token, "either a key to begin behind or a page's token")
+            found = [(place, record) for place, record in found
+                     if record.key.encode() > request.after.encode()]
         # Places are sorted as bytes, and are their own page tokens.
         found = [(place, record) for place, record in sorted(found, key=lambda pair: pair[0])
                  if place.hex() > request.page_token]

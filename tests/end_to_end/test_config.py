@@ -84,7 +84,7 @@ class LookingTest(ConfigTestCase):
         self.assertEqual(self.json(host, "config", "get", "tuner-a.speed")["value"], "20")
         self.assertIn("did you mean tuner-a.speed",
                       self.verb(host, "config", "get", "tuner-a.sped", code=3))
-        self.assertIn("tuner-a", self.verb(host, "config", "get", "tuner.speed", code=3))
+        self.assertIn("tuner-a", self.verb(host, "config", "get", "tuner_a.speed", code=3))
 
     def test_explain(self):
         host = self.start()

@@ -167,8 +167,11 @@ class FuzzTest(unittest.TestCase):
                 stubs.service.GetBatchRequest(
                     ids=[m.id for m in stubs.seed().msgs]).SerializeToString()],
         }
-        # The audit log gets a record of almost every request, and methods that read all of it are among them.
-        with Host({"host.audit_file_size": "1MiB", "host.audit_files": "2"}) as host:
+        # Passwords are hashed for real, and quickly. The audit log gets a record of almost every request, and
+        # methods that read all of it are among them.
+        settings = {"user.argon2_memory": "8KiB", "user.argon2_time": "1", "user.scram_iterations": "4096",
+                    "host.audit_file_size": "1MiB", "host.audit_files": "2"}
+        with Host(settings, modules=("storage-sqlite", "user")) as host:
             channel = host.channel()
             client = stubs.Client(channel)
             self.assertEqual(client.put(event("before")), 1)

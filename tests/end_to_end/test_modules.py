@@ -119,11 +119,11 @@ class ModulesTest(unittest.TestCase):
         host.settings["host.modules"] = None
         self.addCleanup(host.discard)
         host.start()
-        self.verb(host, "module", "disable", "storage-sqlite")
+        self.verb(host, "module", "disable", "user")
         made = pathlib.Path(host.folder, "config", "imctl", "imctl.conf")
         self.assertIn("enabled = no", made.read_text(encoding="utf-8"))
         host.restart()
-        self.assertEqual(self.states(host)["storage-sqlite"]["state"], "off")
+        self.assertEqual(self.states(host)["user"]["state"], "off")
 
 
 if __name__ == "__main__":

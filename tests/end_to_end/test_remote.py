@@ -654,7 +654,10 @@ class TrustTest(RemoteTest):
                                     ("imctl-principal", "router"),
                                     ("imctl-caller-module", "router")))
         self.assertEqual((seen.principal_kind, seen.principal), (MODULE, "router"))
-        for kind in ("user", "node", "none"):
+        # What this user may do the other host has looked at.
+        seen = self.seen(a, node + (("imctl-principal-kind", "user"), ("imctl-principal", "ann@localhost")))
+        self.assertEqual(seen.principal, "ann@localhost")
+        for kind in ("node", "none"):
             with self.assertRaises(grpc.RpcError):
                 self.seen(a, node + (("imctl-principal-kind", kind), ("imctl-principal", "x")))
         with self.assertRaises(grpc.RpcError) as caught:
@@ -698,10 +701,9 @@ class TrustTest(RemoteTest):
         c = self.node(b, name="c", key="c-key").start()
         self.assertEqual(self.seen(c).principal, "b/c/auth=none")
 
-    def test_tcp_without_authentication_needs_nodes(self):
-        code, text = self.far(settings={"host.auth": "required"}).fails()
-        self.assertNotIn(code, (0, None))
-        self.assertIn("[nodes]", text)
+    def test_strangers_are_refused(self):
+        a = self.far(settings={"host.auth": "required"}).start()
+        self.fails(CODE.UNAUTHENTICATED, self.say, a)
 
     def test_a_key_that_metadata_cannot_carry(self):
         a = self.guarded()

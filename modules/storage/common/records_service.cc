@@ -273,6 +273,12 @@ Result<v1::ListRecordsResponse> StorageModule::list_records(const v1::ListRecord
   if (!read_token(request.page_token(), request.has_index(), &query)) {
     return bad("page_token is none that was answered for this list");
   }
+  if (!request.after().empty()) {
+    if (request.index_prefix()) return bad("after and index_prefix: give one of them");
+    if (!request.page_token().empty()) return bad("after and page_token: give one of them");
+    query.after_key = request.after();
+    query.after_value = request.index().value();
+  }
   query.limit = limit(request.limit());
   query.max_bytes = page_bytes();
   query.keys_only = request.keys_only();

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "load_checker.h"
-#include "on_pool.h"
+#include "imctl/on_pool.h"
 #include "storage_module.h"
 
 namespace imctl::storage {

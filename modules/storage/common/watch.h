@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "imctl/sdk.h"
-#include "on_pool.h"
+#include "imctl/on_pool.h"
 #include "watchers.h"
 
 namespace imctl::storage {

@@ -3,6 +3,7 @@
 #define IMCTL_SDK_H
 
 #include "imctl/event.h"    // IWYU pragma: export
+#include "imctl/on_pool.h"  // IWYU pragma: export
 #include "imctl/service.h"  // IWYU pragma: export
 
 #endif  // IMCTL_SDK_H

@@ -1,14 +1,14 @@
 // `co_await on_pool(host)`: goes on on a thread of the module's pool, where it may block. Not OK:
 // the pool takes no more, and it goes on where it was.
-#ifndef IMCTL_STORAGE_ON_POOL_H
-#define IMCTL_STORAGE_ON_POOL_H
+#ifndef IMCTL_ON_POOL_H
+#define IMCTL_ON_POOL_H
 
 #include <coroutine>
 
 #include "imctl/host.h"
 #include "imctl/status.h"
 
-namespace imctl::storage {
+namespace imctl {
 
 inline auto on_pool(const Host& host) {
   struct Awaiter {
@@ -27,6 +27,6 @@ inline auto on_pool(const Host& host) {
   return Awaiter{host, Status()};
 }
 
-}  // namespace imctl::storage
+}  // namespace imctl
 
-#endif  // IMCTL_STORAGE_ON_POOL_H
+#endif  // IMCTL_ON_POOL_H
