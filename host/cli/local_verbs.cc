@@ -74,7 +74,7 @@ std::vector<LocalVerb>& all_verbs() {
       {"tls init",
        "",
        "Makes a certification authority for a small cluster",
-       "Writes its certificate, ca.pem, which hosts and clients are to believe, and its key, ca.key, "
+       "Writes its certificate, ca.pem, which hosts and clients are to believe, and its key, ca-key.pem, "
        "which only you may read: whoever has it can be anybody. It holds for ten years. Neither file may "
        "be there already. Default folder: ~/.config/imctl/tls ($XDG_CONFIG_HOME).",
        false,
@@ -83,10 +83,9 @@ std::vector<LocalVerb>& all_verbs() {
       {"tls issue",
        "NAME",
        "Makes or renews a certificate of that authority",
-       "Writes NAME.pem, and NAME.key, which only you may read, beside ca.pem. A host's certificate "
+       "Writes NAME.pem, and NAME-key.pem, which only you may read, beside ca.pem. A host's certificate "
        "has the names by which clients reach it (--host); who comes in with one is a user, a node or an "
-       "administrator (--user, --node, --admin), or, if none of them is said, somebody whom TLS alone lets "
-       "through. If there is one of that name it is renewed: "
+       "administrator (--user, --node, --admin). If there is one of that name it is renewed: "
        "with its key, and, if no flag says otherwise, for the same names. The file is replaced at once, so "
        "that a host that runs can read it at any time.",
        false,

@@ -100,7 +100,6 @@ bool add_names(X509* certificate, const Names& names) {
     if (!added) return false;
   }
   if (!names.identity.empty() && !add(GEN_URI, text(names.identity))) return false;
-  if (sk_GENERAL_NAME_num(all.get()) == 0) return true;
   return X509_add1_ext_i2d(certificate, NID_subject_alt_name, all.get(), 0, X509V3_ADD_DEFAULT) == 1;
 }
 

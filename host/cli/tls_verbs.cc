@@ -169,11 +169,11 @@ Result<Authority> read_authority(const std::string& folder) {
     return Status(IMCTL_NOT_FOUND, certificates.status().message() +
                                        ": `imctl tls init` makes an authority, --dir names its folder");
   }
-  Result<Key> key = read_key(folder + "/ca.key");
+  Result<Key> key = read_key(folder + "/ca-key.pem");
   if (!key.ok()) return key.status();
   Authority authority{std::move(certificates->front()), std::move(*key)};
   if (!is_key_of(authority.key, authority.certificate)) {
-    return Status(IMCTL_FAILED_PRECONDITION, folder + "/ca.key is not the key of ca.pem");
+    return Status(IMCTL_FAILED_PRECONDITION, folder + "/ca-key.pem is not the key of ca.pem");
   }
   if (!holds_now(authority.certificate)) {
     return Status(IMCTL_FAILED_PRECONDITION,
@@ -211,7 +211,8 @@ Result<Names> read_names(LocalCall& call, const LocalArguments& arguments, const
 }
 
 bool is_file_name(const std::string& name) {
-  return is_identity_name(name) && name.size() <= kNameLimit && name.front() != '-' && name != "ca";
+  return is_identity_name(name) && name.size() <= kNameLimit && name.front() != '-' && name != "ca" &&
+         !name.ends_with("-key");
 }
 
 }  // namespace
@@ -220,7 +221,7 @@ Status init_tls(LocalCall& call) {
   Result<LocalArguments> arguments = read_arguments(call, 0, 0);
   if (!arguments.ok()) return arguments.status();
   const std::string folder = folder_of(*arguments);
-  for (const char* name : {"/ca.pem", "/ca.key"}) {
+  for (const char* name : {"/ca.pem", "/ca-key.pem"}) {
     struct stat info {};
     if (::lstat((folder + name).c_str(), &info) == 0) {
       return {IMCTL_ALREADY_EXISTS,
@@ -246,16 +247,16 @@ Status init_tls(LocalCall& call) {
   std::error_code error;
   if (fs::create_directories(folder, error)) fs::permissions(folder, fs::perms::owner_all, error);
   if (error) return file_error(folder, error.value());
-  Status status = write_key(folder + "/ca.key", *key, false);
+  Status status = write_key(folder + "/ca-key.pem", *key, false);
   if (!status.ok()) return status;
   status = create_file(folder + "/ca.pem", 0644, *pem);
   if (!status.ok()) {
-    ::unlink((folder + "/ca.key").c_str());
+    ::unlink((folder + "/ca-key.pem").c_str());
     return status;
   }
   Tree tree = tree_of(*certificate);
   tree.add("file", Tree::string(folder + "/ca.pem"));
-  tree.add("key_file", Tree::string(folder + "/ca.key"));
+  tree.add("key_file", Tree::string(folder + "/ca-key.pem"));
   print(call, {tree}, false);
   return {};
 }
@@ -267,7 +268,7 @@ Status issue_certificate(LocalCall& call) {
   if (!is_file_name(name)) {
     return usage_error(call, "'" + clean_line(name) +
                                  "' is no name for a certificate: letters, digits and ._-+@, at most 64, "
-                                 "and not `ca`");
+                                 "not `ca` and not ending with `-key`");
   }
   int days = kDefaultDays;
   const std::string days_text = arguments->get("days");
@@ -283,9 +284,14 @@ Status issue_certificate(LocalCall& call) {
   Result<Authority> authority = read_authority(folder);
   if (!authority.ok()) return authority.status();
   const std::string file = folder + "/" + name + ".pem";
-  const std::string key_file = folder + "/" + name + ".key";
+  const std::string key_file = folder + "/" + name + "-key.pem";
   const bool renewed = fs::exists(fs::symlink_status(file));
-  if (renewed && names->hosts.empty() && names->identity.empty()) {
+  if (names->hosts.empty() && names->identity.empty()) {
+    if (!renewed) {
+      return usage_error(call,
+                         "whose is it? --host NAME for a host, --user, --node or --admin for who comes "
+                         "in with it");
+    }
     Result<std::vector<Certificate>> before = read_certificates(file);
     if (!before.ok()) return before.status();
     if (!is_signed_by(before->front(), authority->certificate)) {
