@@ -45,7 +45,8 @@ std::vector<std::string> live_objects(Session& session, const std::string& kind,
   std::vector<std::string> tokens;
   const auto& places = verb->verb.positional();
   if (!typed.empty() && !places.empty() && places[0] == "prefix") tokens = {"--", typed};
-  if (!call.prepare(tokens).ok() || !call.run(session.transport(), session.interrupt()).status.ok()) {
+  if (!call.prepare(tokens).ok() ||
+      !call.run(session.transport(), session.interrupt()).status.ok()) {
     return names;
   }
   std::istringstream lines(first.str());

@@ -1,5 +1,6 @@
 #include "grpc/credentials.h"
 
+#include <grpc/grpc_security_constants.h>
 #include <grpcpp/security/tls_certificate_provider.h>
 #include <grpcpp/security/tls_credentials_options.h>
 #include <openssl/err.h>
@@ -8,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <cstring>
 #include <vector>
 
 #include "core/host.h"
@@ -23,7 +25,9 @@ bool is_loopback(const std::string& address) {
 }
 
 std::string openssl_reason() {
-  const char* reason = ERR_reason_error_string(ERR_peek_last_error());
+  const unsigned long first = ERR_peek_error();
+  const char* reason = ERR_SYSTEM_ERROR(first) ? std::strerror(ERR_GET_REASON(first))
+                                               : ERR_reason_error_string(first);
   ERR_clear_error();
   return reason == nullptr ? "it cannot be read" : reason;
 }
@@ -58,7 +62,8 @@ std::vector<std::string> certified_names(const grpc::ServerContextBase& context)
   std::vector<std::string> names;
   std::shared_ptr<const grpc::AuthContext> auth = context.auth_context();
   if (auth == nullptr || !auth->IsPeerAuthenticated()) return names;
-  for (const char* kind : {"x509_uri_sans", "x509_dns_sans", "x509_common_name"}) {
+  for (const char* kind : {GRPC_PEER_URI_PROPERTY_NAME, GRPC_PEER_DNS_PROPERTY_NAME,
+                           GRPC_X509_CN_PROPERTY_NAME}) {
     for (const grpc::string_ref& name : auth->FindPropertyValues(kind)) {
       names.emplace_back(name.data(), name.size());
     }

@@ -25,7 +25,8 @@ ScramParts parts_of(const internal::StoredScram& from) {
 }  // namespace
 
 Status no_such_user(const std::string& address) {
-  return {IMCTL_NOT_FOUND, "there is no user " + address + ": `imctl user list` shows those there are"};
+  return {IMCTL_NOT_FOUND,
+          "there is no user " + address + ": `imctl user list` shows those there are"};
 }
 
 bool is_disabled(const StoredUser& user, int64_t now) {
@@ -46,7 +47,8 @@ Status check_profile(const StoredUser& user) {
     return status;
   }
   if (user.attributes().size() > kMaxAttributes) {
-    return {IMCTL_INVALID_ARGUMENT, "attributes: a user has at most " + std::to_string(kMaxAttributes)};
+    return {IMCTL_INVALID_ARGUMENT,
+            "attributes: a user has at most " + std::to_string(kMaxAttributes)};
   }
   for (const auto& [name, value] : user.attributes()) {
     if (Status status = check_name("attributes", name, kMaxAttributeName); !status.ok()) {
@@ -162,14 +164,15 @@ Status may_be_added(const std::optional<Kept<StoredTombstone>>& tombstone,
   if (!tombstone) return {};
   if (!tombstone->value.complete()) {
     return {IMCTL_FAILED_PRECONDITION, "the removal of user " + address +
-                                           " did not come to its end: `imctl user delete " + address +
-                                           "` goes on with it"};
+                                           " did not come to its end: `imctl user delete " +
+                                           address + "` goes on with it"};
   }
   if (reuse) return {};
-  return {IMCTL_FAILED_PRECONDITION,
-          "there was a user " + address +
-              " who was deleted, and others may still know them by that name: choose another, or say "
-              "--reuse"};
+  return {
+      IMCTL_FAILED_PRECONDITION,
+      "there was a user " + address +
+          " who was deleted, and others may still know them by that name: choose another, or say "
+          "--reuse"};
 }
 
 Task<Result<Kept<StoredUser>>> edit_user(Store* store, std::string address, uint64_t revision,

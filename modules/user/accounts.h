@@ -57,8 +57,8 @@ Task<Result<Kept<StoredUser>>> find_user(Store* store, std::string address);
 Status may_be_added(const std::optional<Kept<StoredTombstone>>& tombstone,
                     const std::string& address, bool reuse);
 
-// Changes a user: reads, has `change` change, and writes if that changed anything; again if somebody
-// else was quicker. `revision`: only this one; 0: any. With `dry_run` nothing is written.
+// Changes a user: reads, has `change` change, and writes if that changed anything; again if
+// somebody else was quicker. `revision`: only this one; 0: any. With `dry_run` nothing is written.
 Task<Result<Kept<StoredUser>>> edit_user(Store* store, std::string address, uint64_t revision,
                                          bool dry_run, std::function<Status(StoredUser*)> change);
 

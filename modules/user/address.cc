@@ -40,8 +40,8 @@ Result<std::string> normalise_user_part(std::string_view text) {
   if (Status status = check_text("user", text, kMaxUserPart); !status.ok()) return status;
   char* out = nullptr;
   // Characters that are newer than the profile have no one form there.
-  int code = stringprep_profile(std::string(text).c_str(), &out, "Nodeprep",
-                                STRINGPREP_NO_UNASSIGNED);
+  int code =
+      stringprep_profile(std::string(text).c_str(), &out, "Nodeprep", STRINGPREP_NO_UNASSIGNED);
   CString held(out);
   if (code != STRINGPREP_OK) {
     return bad("user: " + quoted(text) + " is no name of a user: " +
@@ -71,18 +71,21 @@ Result<std::string> normalise_domain(std::string_view text) {
   }
   if (Status status = check_text("user", text, kMaxDomain); !status.ok()) return status;
   char* ascii = nullptr;
-  int code = idn2_to_ascii_8z(std::string(text).c_str(), &ascii,
-                              IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL);
+  int code =
+      idn2_to_ascii_8z(std::string(text).c_str(), &ascii, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL);
   CString held_ascii(ascii);
-  if (code != IDN2_OK) return bad("user: " + quoted(text) + " is no domain: " + idn2_strerror(code));
+  if (code != IDN2_OK)
+    return bad("user: " + quoted(text) + " is no domain: " + idn2_strerror(code));
   // With IDN2_USE_STD3_ASCII_RULES the library leaves other characters out, and says nothing.
   if (!is_host_name(ascii)) {
-    return bad("user: " + quoted(text) + " is no domain: it is made of letters, digits, '-' and '.'");
+    return bad("user: " + quoted(text) +
+               " is no domain: it is made of letters, digits, '-' and '.'");
   }
   char* out = nullptr;
   code = idn2_to_unicode_8z8z(ascii, &out, 0);
   CString held(out);
-  if (code != IDN2_OK) return bad("user: " + quoted(text) + " is no domain: " + idn2_strerror(code));
+  if (code != IDN2_OK)
+    return bad("user: " + quoted(text) + " is no domain: " + idn2_strerror(code));
   std::string domain(out);
   if (domain.size() > kMaxDomain) return bad("user: the domain is too long in its normal form");
   return domain;

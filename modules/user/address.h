@@ -13,8 +13,9 @@ namespace imctl::user {
 constexpr size_t kMaxUserPart = 255;
 constexpr size_t kMaxDomain = 255;
 
-// user@domain as it is kept and compared: the user part after Nodeprep, the domain as IDNA2008 has it, in
-// Unicode. A bare user is of `default_domain`, which is normalised. INVALID_ARGUMENT says what is wrong.
+// user@domain as it is kept and compared: the user part after Nodeprep, the domain as IDNA2008 has
+// it, in Unicode. A bare user is of `default_domain`, which is normalised. INVALID_ARGUMENT says
+// what is wrong.
 Result<std::string> normalise_address(std::string_view text, std::string_view default_domain);
 
 Result<std::string> normalise_domain(std::string_view text);

@@ -18,8 +18,7 @@ Status not_valid() {
 }
 
 Status wrong() {
-  return {IMCTL_UNAUTHENTICATED,
-          "the user or the password is wrong, or the user may not come in"};
+  return {IMCTL_UNAUTHENTICATED, "the user or the password is wrong, or the user may not come in"};
 }
 
 std::string until_words(const StoredUser& user) {
@@ -30,7 +29,8 @@ std::string until_words(const StoredUser& user) {
 
 Status wait_words(std::chrono::milliseconds wait) {
   const auto seconds = std::chrono::ceil<std::chrono::seconds>(wait).count();
-  return retry_later("too many wrong passwords: try again in " + std::to_string(seconds) + " s", wait);
+  return retry_later("too many wrong passwords: try again in " + std::to_string(seconds) + " s",
+                     wait);
 }
 
 auth::v1::Identity identity_of(const StoredUser& user) {
@@ -115,7 +115,8 @@ Task<Status> AuthService::watch(const auth::v1::WatchRequest& /*request*/,
   using End = Changes::Listener::End;
   std::shared_ptr<Changes::Listener> listener = core_->changes.listen();
   if (listener == nullptr) {
-    co_return Status(IMCTL_UNAVAILABLE, "changes of users cannot be heard of just now: watch again soon");
+    co_return Status(IMCTL_UNAVAILABLE,
+                     "changes of users cannot be heard of just now: watch again soon");
   }
   writer.on_cancel([listener](imctl_code) { listener->end(End::kGone); });
   writer.on_moving([listener] { listener->end(End::kMoving); });
@@ -136,7 +137,8 @@ Task<Status> AuthService::watch(const auth::v1::WatchRequest& /*request*/,
     co_return Status(IMCTL_UNAVAILABLE, "changes of users are not heard of any more: watch again");
   }
   if (end == End::kMoving) {
-    co_return Status(IMCTL_UNAVAILABLE, "the module that keeps users stops or is replaced: watch again");
+    co_return Status(IMCTL_UNAVAILABLE,
+                     "the module that keeps users stops or is replaced: watch again");
   }
   co_return Status(IMCTL_CANCELLED, "the caller went away");
 }
@@ -228,8 +230,8 @@ Task<Result<auth::v1::LoginResponse>> AuthService::login(const auth::v1::LoginRe
   Result<Proved> proved = co_await prove(request.user(), request.password(), peer);
   if (!proved.ok()) co_return proved.status();
   const StoredUser& user = proved->user.value;
-  NewToken wanted{user.address(), user.uid(), request.device(), {}, lifetime, user.address(), true,
-                  options->max_tokens};
+  NewToken wanted{user.address(), user.uid(), request.device(),   {}, lifetime,
+                  user.address(), true,       options->max_tokens};
   Result<MadeToken> made = co_await make_token(&core_->store, wanted);
   if (!made.ok()) co_return made.status();
   // A password that was changed meanwhile ends all tokens, and may not have seen this one.
@@ -250,11 +252,12 @@ Task<Result<auth::v1::LoginResponse>> AuthService::login(const auth::v1::LoginRe
   co_return response;
 }
 
-Task<Result<auth::v1::LogoutResponse>> AuthService::logout(const auth::v1::LogoutRequest& /*request*/,
-                                                           const Context& context) {
+Task<Result<auth::v1::LogoutResponse>> AuthService::logout(
+    const auth::v1::LogoutRequest& /*request*/, const Context& context) {
   std::string id(context.metadata("imctl-credential"));
   if (id.empty()) {
-    co_return Status(IMCTL_FAILED_PRECONDITION, "this call is not made with a token: there is nothing to end");
+    co_return Status(IMCTL_FAILED_PRECONDITION,
+                     "this call is not made with a token: there is nothing to end");
   }
   std::vector<std::string> mine{std::move(id)};
   Result<uint64_t> removed = co_await core_->store.remove(kTokens, std::move(mine));

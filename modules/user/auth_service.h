@@ -11,9 +11,9 @@ class AuthService {
  public:
   AuthService(Core* core, Module* module);
 
-  // Whether a password is that of a user, for whoever asks from `peer`. UNAUTHENTICATED: it is not, or
-  // there is no such user, or they may not come in: the same words after the same time. RESOURCE_EXHAUSTED:
-  // too many attempts.
+  // Whether a password is that of a user, for whoever asks from `peer`. UNAUTHENTICATED: it is not,
+  // or there is no such user, or they may not come in: the same words after the same time.
+  // RESOURCE_EXHAUSTED: too many attempts.
   struct Proved {
     Kept<StoredUser> user;
     uint64_t credentials_revision = 0;

@@ -96,16 +96,19 @@ detail::Detached Changes::run(Feed* feed) {
   }
   std::shared_ptr<Feed::Stream> stream;
   bool heard = false;
+  bool stopping = false;
   {
     std::lock_guard lock(mutex_);
+    stopping = stopping_;
     stream = std::move(feed->stream);
     heard = std::exchange(feed->hears, false);
     feed->problem = status.message();
     feed->next = Clock::now() + feed->pause;
     feed->pause = std::min(2 * feed->pause, kLongestPause);
   }
-  if (heard) {
-    host_.warn("changes of users are not heard of any more, beginning again: " + status.message());
+  if (heard && !stopping) {
+    host_.warn(std::string("changes of ") + feed->collection +
+               " are not heard of any more, beginning again: " + status.message());
     end_all(Listener::End::kDeaf);
   }
   stream.reset();
@@ -191,14 +194,15 @@ void Changes::quiesce() {
 void Changes::wait() {
   std::unique_lock lock(mutex_);
   idle_.wait(lock, [this] {
-    return std::none_of(feeds_.begin(), feeds_.end(), [](const auto& feed) { return feed->running; });
+    return std::none_of(feeds_.begin(), feeds_.end(),
+                        [](const auto& feed) { return feed->running; });
   });
 }
 
 std::shared_ptr<Changes::Listener> Changes::listen() {
   std::lock_guard lock(mutex_);
-  if (stopping_ || !std::all_of(feeds_.begin(), feeds_.end(),
-                                [](const auto& feed) { return feed->hears; })) {
+  if (stopping_ ||
+      !std::all_of(feeds_.begin(), feeds_.end(), [](const auto& feed) { return feed->hears; })) {
     return nullptr;
   }
   return *listeners_.insert(std::make_shared<Listener>()).first;

@@ -1,7 +1,9 @@
-// Changes: who heard what of users and tokens. It listens to the module's own collections of the storage,
-// so what another host changed is told as well, and tells those who listen to Authenticator/Watch.
+// Changes: who heard what of users and tokens. It listens to the module's own collections of the
+// storage, so what another host changed is told as well, and tells those who listen to
+// Authenticator/Watch.
 //
-// When it cannot hear any more, all listeners are told that it is over, and it begins again by itself.
+// When it cannot hear any more, all listeners are told that it is over, and it begins again by
+// itself.
 #ifndef IMCTL_USER_CHANGES_H
 #define IMCTL_USER_CHANGES_H
 

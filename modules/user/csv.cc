@@ -51,9 +51,12 @@ CsvReader::Outcome CsvReader::take(std::string_view line) {
       continue;
     }
     if (c == '\r' && closed && i + 1 == line.size()) continue;
-    if (closed) return fail("a comma is missing behind a quote, in field " + std::to_string(fields_.size()));
+    if (closed)
+      return fail("a comma is missing behind a quote, in field " + std::to_string(fields_.size()));
     if (c == '"') {
-      if (!fresh) return fail("a quote within field " + std::to_string(fields_.size()) + ", which does not begin with one");
+      if (!fresh)
+        return fail("a quote within field " + std::to_string(fields_.size()) +
+                    ", which does not begin with one");
       in_quotes_ = true;
     } else {
       fields_.back() += c;

@@ -14,8 +14,8 @@ class CsvReader {
  public:
   enum class Outcome { kRecord, kMore, kBad };
 
-  // Takes a line without its end. kRecord: fields() are those of a record; kMore: a quote is still open;
-  // kBad: error() says why, and the next line begins anew.
+  // Takes a line without its end. kRecord: fields() are those of a record; kMore: a quote is still
+  // open; kBad: error() says why, and the next line begins anew.
   Outcome take(std::string_view line);
 
   const std::vector<std::string>& fields() const { return fields_; }

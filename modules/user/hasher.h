@@ -26,8 +26,8 @@ class Hasher {
 
   const Host host_;
   std::mutex mutex_;
-  std::string dummy_;          // guarded by mutex_
-  size_t dummy_memory_ = 0;    // what it was made with
+  std::string dummy_;        // guarded by mutex_
+  size_t dummy_memory_ = 0;  // what it was made with
   uint32_t dummy_time_ = 0;
 };
 

@@ -15,7 +15,8 @@ void Housekeeping::begin() {
 void Housekeeping::tick() {
   {
     std::lock_guard lock(mutex_);
-    if (stopping_ || running_ > 0 || Clock::now() < last_ + core_->options()->clean_interval) return;
+    if (stopping_ || running_ > 0 || Clock::now() < last_ + core_->options()->clean_interval)
+      return;
     last_ = Clock::now();
     ++running_;
   }

@@ -1,5 +1,5 @@
-// What there is to do from time to time: write when users were last seen, remove tokens that have expired,
-// end what disabled users only for a while.
+// What there is to do from time to time: write when users were last seen, remove tokens that have
+// expired, end what disabled users only for a while.
 #ifndef IMCTL_USER_HOUSEKEEPING_H
 #define IMCTL_USER_HOUSEKEEPING_H
 
@@ -33,12 +33,12 @@ class Housekeeping {
   Core* const core_;
   mutable std::mutex mutex_;
   std::condition_variable idle_;
-  Clock::time_point last_;   // guarded by mutex_
-  int running_ = 0;          // guarded by mutex_
-  bool stopping_ = false;    // guarded by mutex_
-  uint64_t removed_ = 0;     // tokens; guarded by mutex_
-  uint64_t ended_ = 0;       // times of users who were disabled; guarded by mutex_
-  std::string problem_;      // guarded by mutex_
+  Clock::time_point last_;  // guarded by mutex_
+  int running_ = 0;         // guarded by mutex_
+  bool stopping_ = false;   // guarded by mutex_
+  uint64_t removed_ = 0;    // tokens; guarded by mutex_
+  uint64_t ended_ = 0;      // times of users who were disabled; guarded by mutex_
+  std::string problem_;     // guarded by mutex_
 };
 
 }  // namespace imctl::user

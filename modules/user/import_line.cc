@@ -13,9 +13,9 @@ namespace {
 using google::protobuf::RepeatedPtrField;
 
 constexpr std::string_view kAttribute = "attributes.";
-constexpr std::array<std::string_view, 9> kColumns = {
-    "user",     "display_name", "roles",         "state",      "reason",
-    "password", "argon2id",     "scram_sha_256", "scram_sha_1"};
+constexpr std::array<std::string_view, 9> kColumns = {"user",     "display_name",  "roles",
+                                                      "state",    "reason",        "password",
+                                                      "argon2id", "scram_sha_256", "scram_sha_1"};
 
 Status bad(const std::string& text) { return {IMCTL_INVALID_ARGUMENT, text}; }
 
@@ -59,8 +59,8 @@ Status ImportColumns::read(const std::vector<std::string>& names) {
     if (!known) {
       std::string all;
       for (std::string_view column : kColumns) all += std::string(column) + ", ";
-      return bad("column " + quoted(name) + " is unknown: the first line names the columns, " + all +
-                 "attributes.NAME");
+      return bad("column " + quoted(name) + " is unknown: the first line names the columns, " +
+                 all + "attributes.NAME");
     }
     if (std::find(names_.begin(), names_.end(), name) != names_.end()) {
       return bad("column " + quoted(name) + " is there twice");

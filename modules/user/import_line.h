@@ -1,4 +1,5 @@
-// A line of an import: from columns to what it says, and what that makes of a user. No host is needed.
+// A line of an import: from columns to what it says, and what that makes of a user. No host is
+// needed.
 #ifndef IMCTL_USER_IMPORT_LINE_H
 #define IMCTL_USER_IMPORT_LINE_H
 

@@ -69,8 +69,9 @@ Result<ImportedUser> line(const Fields& names, const Fields& fields) {
 }
 
 TEST(ImportedUser, SaysWhatItSays) {
-  Result<ImportedUser> user = line({"user", "display_name", "roles", "attributes.a", "state", "reason"},
-                                   {"Ann", "A", " x  y x ", "", "disabled", "left"});
+  Result<ImportedUser> user =
+      line({"user", "display_name", "roles", "attributes.a", "state", "reason"},
+           {"Ann", "A", " x  y x ", "", "disabled", "left"});
   ASSERT_TRUE(user.ok()) << user.status().message();
   EXPECT_EQ(user->address, "ann@example.org");
   StoredUser stored;

@@ -40,9 +40,9 @@ Task<Status> ImportService::import(Stream& stream) {
     std::optional<v1::ImportUsersRequest> request = co_await stream.read();
     if (!request) break;
     if (!importer) {
-      importer.emplace(core_, Importer::Plan{request->update(), request->reuse(),
-                                             stream.context().dry_run(),
-                                             std::string(stream.context().principal())});
+      importer.emplace(
+          core_, Importer::Plan{request->update(), request->reuse(), stream.context().dry_run(),
+                                std::string(stream.context().principal())});
     }
     const std::string& text = request->line();
     for (size_t at = 0; at <= text.size();) {
@@ -68,9 +68,9 @@ Task<Status> ImportService::import(Stream& stream) {
   outcome.set_rate(rate(importer->done(), Clock::now() - begun));
   if (!co_await stream.write(outcome)) co_return Status(IMCTL_CANCELLED, "the caller went away");
   if (outcome.refused() == 0) co_return Status();
-  co_return Status(IMCTL_INVALID_ARGUMENT,
-                   std::to_string(outcome.refused()) + " of " + std::to_string(outcome.lines()) +
-                       " lines were refused; the others are imported");
+  co_return Status(IMCTL_INVALID_ARGUMENT, std::to_string(outcome.refused()) + " of " +
+                                               std::to_string(outcome.lines()) +
+                                               " lines were refused; the others are imported");
 }
 
 }  // namespace imctl::user

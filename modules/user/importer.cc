@@ -103,7 +103,8 @@ Task<Status> Importer::take(std::string line) {
   if (Status status = read_line(line, &read); !status.ok()) co_return status;
   if (!read) co_return Status();
   const auto options = core_->options();
-  Result<ImportedUser> user = ImportedUser::check(std::move(*read), options->domain, options->passwords);
+  Result<ImportedUser> user =
+      ImportedUser::check(std::move(*read), options->domain, options->passwords);
   if (!user.ok()) {
     refuse(record_line_, user.status().message());
     co_return Status();
@@ -257,7 +258,8 @@ Task<Status> Importer::write(const std::vector<Item*>& items) {
       written = alone.ok();
     }
     if (!written) {
-      refuse(item->line, "user " + item->user.address + " was changed by others meanwhile: import it again");
+      refuse(item->line,
+             "user " + item->user.address + " was changed by others meanwhile: import it again");
       continue;
     }
     count(*item);

@@ -1,4 +1,5 @@
-// Importer: one import. Takes lines, writes users in batches, counts, and remembers what was refused.
+// Importer: one import. Takes lines, writes users in batches, counts, and remembers what was
+// refused.
 #ifndef IMCTL_USER_IMPORTER_H
 #define IMCTL_USER_IMPORTER_H
 
@@ -25,7 +26,8 @@ class Importer {
 
   Importer(Core* core, Plan plan) : core_(core), plan_(std::move(plan)) {}
 
-  // Takes one line. An error ends the import: the first line is no good, or the storage cannot be reached.
+  // Takes one line. An error ends the import: the first line is no good, or the storage cannot be
+  // reached.
   Task<Status> take(std::string line);
   // After the last line.
   Task<Status> finish();
@@ -44,7 +46,7 @@ class Importer {
     uint64_t line = 0;
     ImportedUser user;
     std::optional<Kept<StoredUser>> there;
-    uint64_t tombstone = 0;  // its revision
+    uint64_t tombstone = 0;                  // its revision
     std::optional<Credentials> credentials;  // to be written
     StoredUser result;
   };

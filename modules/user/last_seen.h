@@ -1,5 +1,5 @@
-// LastSeen: when users were last seen, coarsely: at most one write a user and interval, many in one Commit.
-// From any thread; memory is bounded: if too many are noted, some are not.
+// LastSeen: when users were last seen, coarsely: at most one write a user and interval, many in one
+// Commit. From any thread; memory is bounded: if too many are noted, some are not.
 #ifndef IMCTL_USER_LAST_SEEN_H
 #define IMCTL_USER_LAST_SEEN_H
 

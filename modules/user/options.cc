@@ -7,8 +7,7 @@ namespace imctl::user {
 namespace {
 
 std::chrono::milliseconds milliseconds(const google::protobuf::Duration& from) {
-  return std::chrono::seconds(from.seconds()) +
-         std::chrono::milliseconds(from.nanos() / 1'000'000);
+  return std::chrono::seconds(from.seconds()) + std::chrono::milliseconds(from.nanos() / 1'000'000);
 }
 
 }  // namespace
@@ -18,8 +17,8 @@ Result<Options> Options::read(const Settings& settings) {
   Options made;
   Result<std::string> domain = normalise_domain(settings.domain());
   if (!domain.ok()) {
-    return Status(IMCTL_INVALID_ARGUMENT, "host.domain is no domain that users may be of: " +
-                                              domain.status().message());
+    return Status(IMCTL_INVALID_ARGUMENT,
+                  "host.domain is no domain that users may be of: " + domain.status().message());
   }
   made.domain = *domain;
   made.passwords.argon2id = made.passwords.scram_sha_256 = made.passwords.scram_sha_1 = false;

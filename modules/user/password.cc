@@ -130,11 +130,14 @@ std::vector<std::string> Credentials::names() const {
 }
 
 Result<std::string> prepare_password(std::string_view password) {
-  auto bad = [](const std::string& why) { return Status(IMCTL_INVALID_ARGUMENT, "password: " + why); };
+  auto bad = [](const std::string& why) {
+    return Status(IMCTL_INVALID_ARGUMENT, "password: " + why);
+  };
   if (password.size() > kMaxPassword) {
     return bad("it is too long: up to " + std::to_string(kMaxPassword) + " bytes");
   }
-  if (password.find('\0') != std::string_view::npos) return bad("it may not have control characters");
+  if (password.find('\0') != std::string_view::npos)
+    return bad("it may not have control characters");
   char* out = nullptr;
   // A password that was typed may have characters that are newer than the profile.
   int code = stringprep_profile(std::string(password).c_str(), &out, "SASLprep",
@@ -170,7 +173,8 @@ Result<Credentials> make_credentials(std::string_view prepared, const PasswordSe
         make_scram(ScramHash::kSha256, prepared, new_salt(), settings.scram_iterations);
   }
   if (settings.scram_sha_1) {
-    made.scram_sha_1 = make_scram(ScramHash::kSha1, prepared, new_salt(), settings.scram_iterations);
+    made.scram_sha_1 =
+        make_scram(ScramHash::kSha1, prepared, new_salt(), settings.scram_iterations);
   }
   return made;
 }

@@ -1,5 +1,5 @@
-// Passwords: what is kept of one, and whether one fits. From any thread, but hashing takes its time and
-// memory: on a thread of the module's pool.
+// Passwords: what is kept of one, and whether one fits. From any thread, but hashing takes its time
+// and memory: on a thread of the module's pool.
 #ifndef IMCTL_USER_PASSWORD_H
 #define IMCTL_USER_PASSWORD_H
 
@@ -42,7 +42,8 @@ struct Credentials {
 // control characters; nothing of it is repeated.
 Result<std::string> prepare_password(std::string_view password);
 // The same of a new one, which must be long enough.
-Result<std::string> prepare_new_password(std::string_view password, const PasswordSettings& settings);
+Result<std::string> prepare_new_password(std::string_view password,
+                                         const PasswordSettings& settings);
 
 // [takes long] `prepared` is of prepare_password.
 Result<Credentials> make_credentials(std::string_view prepared, const PasswordSettings& settings);

@@ -58,12 +58,13 @@ void check_exchange(ScramHash kind, const EVP_MD* hash, const std::string& salt,
 }
 
 TEST(Scram, ExchangeOfRfc7677) {
-  check_exchange(ScramHash::kSha256, EVP_sha256(), "W22ZaJ0SNY7soEsUEjb6gQ==",
-                 "n=user,r=rOprNGfwEbeRWgbNEkqO,"
-                 "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,"
-                 "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0",
-                 "dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=",
-                 "6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=");
+  check_exchange(
+      ScramHash::kSha256, EVP_sha256(), "W22ZaJ0SNY7soEsUEjb6gQ==",
+      "n=user,r=rOprNGfwEbeRWgbNEkqO,"
+      "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,"
+      "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0",
+      "dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=",
+      "6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=");
 }
 
 TEST(Scram, ExchangeOfRfc5802) {
@@ -91,8 +92,9 @@ TEST(Scram, ReadsParts) {
   ASSERT_TRUE(read.ok()) << read.status().message();
   EXPECT_TRUE(fits_scram(ScramHash::kSha256, *read, "pencil"));
   for (const std::string& text :
-       {std::string(), std::string("1,2,3"), "0," + tail, "-1," + tail, "9999999," + tail, "4096 ," + tail,
-        "4096," + tail + ",x", "4096,," + to_base64(parts.stored_key) + "," + to_base64(parts.server_key),
+       {std::string(), std::string("1,2,3"), "0," + tail, "-1," + tail, "9999999," + tail,
+        "4096 ," + tail, "4096," + tail + ",x",
+        "4096,," + to_base64(parts.stored_key) + "," + to_base64(parts.server_key),
         "4096," + to_base64("salt") + ",AAAA,AAAA", "4096,!" + tail}) {
     Result<ScramParts> bad = parse_scram(ScramHash::kSha256, text);
     ASSERT_FALSE(bad.ok()) << text;
@@ -168,7 +170,7 @@ TEST_F(PasswordTest, OnlyScramPartsFitToo) {
 
 TEST(Password, IsPrepared) {
   EXPECT_EQ(*prepare_password("pencil"), "pencil");
-  EXPECT_EQ(*prepare_password("I\u00ADX"), "IX");       // RFC 4013, section 3
+  EXPECT_EQ(*prepare_password("I\u00ADX"), "IX");  // RFC 4013, section 3
   EXPECT_EQ(*prepare_password("\u2168"), "IX");
   EXPECT_EQ(*prepare_password("USER"), "USER");
   EXPECT_FALSE(prepare_password("\x07").ok());
@@ -190,21 +192,25 @@ TEST(Password, ANewOneHasItsLengthInCharacters) {
 TEST(Password, ErrorsDoNotRepeatIt) {
   PasswordSettings settings = cheap();
   settings.min_length = 100;
-  for (const std::string& text : {std::string("hush\x07"), std::string("hush"), "hush" + std::string(2000, 'x')}) {
-    EXPECT_EQ(prepare_new_password(text, settings).status().message().find("hush"), std::string::npos);
+  for (const std::string& text :
+       {std::string("hush\x07"), std::string("hush"), "hush" + std::string(2000, 'x')}) {
+    EXPECT_EQ(prepare_new_password(text, settings).status().message().find("hush"),
+              std::string::npos);
   }
   EXPECT_EQ(check_argon2id("hush").message().find("hush"), std::string::npos);
-  EXPECT_EQ(parse_scram(ScramHash::kSha256, "hush").status().message().find("hush"), std::string::npos);
+  EXPECT_EQ(parse_scram(ScramHash::kSha256, "hush").status().message().find("hush"),
+            std::string::npos);
 }
 
 TEST(Password, ReadyMadeHashes) {
   EXPECT_TRUE(check_argon2id(make_credentials("pencil", cheap())->argon2id).ok());
-  for (const char* text : {"", "x", "$argon2i$v=19$m=8,t=1,p=1$c29tZXNhbHQxMjM$c29tZWhhc2gxMjM0NTY",
-                           "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQxMjM$", "$argon2id$v=19$m=8,t=1,p=1$$x",
-                           "$argon2id$v=19$m=0,t=1,p=1$c29tZXNhbHQxMjM$c29tZWhhc2gxMjM0NTY",
-                           "$argon2id$v=19$m=99999999999999,t=1,p=1$c29tZXNhbHQxMjM$c29tZWhhc2gxMjM0NTY",
-                           "$argon2id$v=19$m=8,t=21,p=1$c29tZXNhbHQxMjM$c29tZWhhc2gxMjM0NTY",
-                           "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQxMjM$c29tZWhhc2gxMjM0NTY\n"}) {
+  for (const char* text :
+       {"", "x", "$argon2i$v=19$m=8,t=1,p=1$c29tZXNhbHQxMjM$c29tZWhhc2gxMjM0NTY",
+        "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQxMjM$", "$argon2id$v=19$m=8,t=1,p=1$$x",
+        "$argon2id$v=19$m=0,t=1,p=1$c29tZXNhbHQxMjM$c29tZWhhc2gxMjM0NTY",
+        "$argon2id$v=19$m=99999999999999,t=1,p=1$c29tZXNhbHQxMjM$c29tZWhhc2gxMjM0NTY",
+        "$argon2id$v=19$m=8,t=21,p=1$c29tZXNhbHQxMjM$c29tZWhhc2gxMjM0NTY",
+        "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQxMjM$c29tZWhhc2gxMjM0NTY\n"}) {
     EXPECT_FALSE(check_argon2id(text).ok()) << text;
   }
 }

@@ -1,4 +1,5 @@
-// RESOURCE_EXHAUSTED that says when to try again, as clients of gRPC expect it: google.rpc.RetryInfo.
+// RESOURCE_EXHAUSTED that says when to try again, as clients of gRPC expect it:
+// google.rpc.RetryInfo.
 #ifndef IMCTL_USER_RETRY_H
 #define IMCTL_USER_RETRY_H
 

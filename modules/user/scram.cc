@@ -83,7 +83,8 @@ ScramParts make_scram(ScramHash hash, std::string_view password, std::string_vie
 bool fits_scram(ScramHash hash, const ScramParts& parts, std::string_view password) {
   const ScramParts mine = make_scram(hash, password, parts.salt, parts.iterations);
   return mine.stored_key.size() == parts.stored_key.size() &&
-         sodium_memcmp(mine.stored_key.data(), parts.stored_key.data(), mine.stored_key.size()) == 0;
+         sodium_memcmp(mine.stored_key.data(), parts.stored_key.data(), mine.stored_key.size()) ==
+             0;
 }
 
 void waste_scram(ScramHash hash, std::string_view password, uint32_t iterations) {
@@ -100,12 +101,14 @@ Result<ScramParts> parse_scram(ScramHash hash, std::string_view text) {
   }
   auto bad = [](const char* why) { return Status(IMCTL_INVALID_ARGUMENT, why); };
   if (fields.size() != 4) {
-    return bad("SCRAM credentials are iterations,salt,stored_key,server_key, the last three in base64");
+    return bad(
+        "SCRAM credentials are iterations,salt,stored_key,server_key, the last three in base64");
   }
   ScramParts parts;
-  auto [end, error] = std::from_chars(fields[0].data(), fields[0].data() + fields[0].size(),
-                                      parts.iterations);
-  // Less than what is made here, as other servers' may be, but not so many that a login takes for ever.
+  auto [end, error] =
+      std::from_chars(fields[0].data(), fields[0].data() + fields[0].size(), parts.iterations);
+  // Less than what is made here, as other servers' may be, but not so many that a login takes for
+  // ever.
   if (error != std::errc() || end != fields[0].data() + fields[0].size() || parts.iterations < 1 ||
       parts.iterations > kMaxScramIterations) {
     return bad("the iterations of SCRAM credentials are a number from 1 to 1000000");

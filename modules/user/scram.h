@@ -1,5 +1,5 @@
-// SCRAM credentials (RFC 5802, RFC 7677): the parts that a server keeps of a password, and whether a
-// password fits them. From any thread; deriving takes time.
+// SCRAM credentials (RFC 5802, RFC 7677): the parts that a server keeps of a password, and whether
+// a password fits them. From any thread; deriving takes time.
 #ifndef IMCTL_USER_SCRAM_H
 #define IMCTL_USER_SCRAM_H
 
@@ -31,8 +31,8 @@ bool fits_scram(ScramHash hash, const ScramParts& parts, std::string_view passwo
 // Does the same amount of work and throws the result away.
 void waste_scram(ScramHash hash, std::string_view password, uint32_t iterations);
 
-// "iterations,salt,stored_key,server_key", the last three in base64. INVALID_ARGUMENT says what is wrong and
-// repeats nothing of it.
+// "iterations,salt,stored_key,server_key", the last three in base64. INVALID_ARGUMENT says what is
+// wrong and repeats nothing of it.
 Result<ScramParts> parse_scram(ScramHash hash, std::string_view text);
 
 }  // namespace imctl::user

@@ -23,7 +23,8 @@ Status Store::unavailable(const Status& status) {
     case IMCTL_DATA_LOSS: return status;
     case IMCTL_DEADLINE_EXCEEDED:
       return {IMCTL_UNAVAILABLE,
-              "the storage of users did not answer in time (storage_timeout in section [user]): try again"};
+              "the storage of users did not answer in time (storage_timeout in section [user]): "
+              "try again"};
     default:
       return {IMCTL_UNAVAILABLE, "users cannot be looked up just now: " + status.message(),
               status.details()};

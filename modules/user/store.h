@@ -1,8 +1,8 @@
-// The module's collections of imctl.storage.v1.Records, typed. From any thread; coroutines go on on a
-// thread of the storage's, which they must leave soon.
+// The module's collections of imctl.storage.v1.Records, typed. From any thread; coroutines go on on
+// a thread of the storage's, which they must leave soon.
 //
-// Errors are those that a caller of this module may see: what is wrong between this module and the storage is
-// UNAVAILABLE, in words.
+// Errors are those that a caller of this module may see: what is wrong between this module and the
+// storage is UNAVAILABLE, in words.
 #ifndef IMCTL_USER_STORE_H
 #define IMCTL_USER_STORE_H
 
@@ -65,7 +65,8 @@ class Store {
   Task<Result<uint64_t>> remove(std::string collection, std::vector<std::string> keys);
 
   // Messages of a user; nothing if there is no mailbox, or no module that has any.
-  Task<Result<std::optional<storage::v1::ReadResponse>>> read_mailbox(std::string name, uint64_t after,
+  Task<Result<std::optional<storage::v1::ReadResponse>>> read_mailbox(std::string name,
+                                                                      uint64_t after,
                                                                       uint32_t limit);
   // Whether there was one.
   Task<Result<bool>> delete_mailbox(std::string name);

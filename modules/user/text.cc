@@ -63,8 +63,8 @@ Status check_text(std::string_view what, std::string_view text, size_t max) {
     const int64_t point = next_code_point(text, &at);
     if (point < 0) return bad(what, "byte " + std::to_string(here + 1) + " is no UTF-8");
     if (is_control(point)) {
-      return bad(what, "a control character at byte " + std::to_string(here + 1) +
-                           ": it may have none");
+      return bad(what,
+                 "a control character at byte " + std::to_string(here + 1) + ": it may have none");
     }
   }
   return {};
@@ -91,9 +91,8 @@ Status check_name(std::string_view what, std::string_view name, size_t max) {
 Status check_scope(std::string_view entry) {
   constexpr size_t kMax = 256;
   const bool good = !entry.empty() && entry.size() <= kMax &&
-                    std::all_of(entry.begin(), entry.end(), [](char c) {
-                      return in_name(c) || c == '/' || c == '*';
-                    });
+                    std::all_of(entry.begin(), entry.end(),
+                                [](char c) { return in_name(c) || c == '/' || c == '*'; });
   if (good) return {};
   return bad("scope", quoted(entry) +
                           " names no methods: write package.Service/Method, with * for any text");

@@ -9,7 +9,8 @@
 
 namespace imctl::user {
 
-// INVALID_ARGUMENT if it is longer, no UTF-8, or has control characters; `what` is its name in words.
+// INVALID_ARGUMENT if it is longer, no UTF-8, or has control characters; `what` is its name in
+// words.
 Status check_text(std::string_view what, std::string_view text, size_t max);
 
 // For an error: cut short, control characters escaped.

@@ -73,7 +73,8 @@ std::string network_of(const std::string& peer) {
   text = text.substr(0, text.find('%'));
   std::array<unsigned char, 16> address{};
   if (inet_pton(AF_INET6, text.c_str(), address.data()) != 1) return "ipv6:" + text;
-  static constexpr std::array<unsigned char, 12> kMapped = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
+  static constexpr std::array<unsigned char, 12> kMapped = {0, 0, 0, 0, 0,    0,
+                                                            0, 0, 0, 0, 0xFF, 0xFF};
   if (std::equal(kMapped.begin(), kMapped.end(), address.begin())) {
     char ipv4[INET_ADDRSTRLEN] = "";
     inet_ntop(AF_INET, address.data() + kMapped.size(), ipv4, sizeof(ipv4));

@@ -1,8 +1,9 @@
 // Throttle: how long whoever guessed wrong has to wait. From any thread; memory is bounded.
 //
-// After `free` failures a delay begins, a second, and doubles with each further one up to `most`. It counts
-// from the last failure. An attempt counts as failed until it is told that it went well, so that many at
-// once gain nothing. Failures are forgotten once they are older than twice the longest delay.
+// After `free` failures a delay begins, a second, and doubles with each further one up to `most`.
+// It counts from the last failure. An attempt counts as failed until it is told that it went well,
+// so that many at once gain nothing. Failures are forgotten once they are older than twice the
+// longest delay.
 #ifndef IMCTL_USER_THROTTLE_H
 #define IMCTL_USER_THROTTLE_H
 
@@ -29,7 +30,8 @@ class Throttle {
   // Begins an attempt. More than zero: it may not be made, and how long to wait.
   std::chrono::milliseconds begin(const std::string& key, const Limits& limits,
                                   Clock::time_point now);
-  // An attempt that was begun was no failure: it alone does not count, or, with `forget`, none does.
+  // An attempt that was begun was no failure: it alone does not count, or, with `forget`, none
+  // does.
   void went_well(const std::string& key, bool forget);
 
   size_t size() const {
@@ -51,8 +53,9 @@ class Throttle {
   std::unordered_map<std::string, std::list<Entry>::iterator> entries_;  // guarded by mutex_
 };
 
-// What addresses of clients are told apart by: of "ipv4:127.0.0.1:4711" and "ipv6:[2001:db8::1]:4711" the
-// address without the port, of IPv6 the network of 64 bits. Empty for what is no address: "unix:".
+// What addresses of clients are told apart by: of "ipv4:127.0.0.1:4711" and
+// "ipv6:[2001:db8::1]:4711" the address without the port, of IPv6 the network of 64 bits. Empty for
+// what is no address: "unix:".
 std::string network_of(const std::string& peer);
 
 }  // namespace imctl::user

@@ -50,9 +50,10 @@ Task<Result<MadeToken>> make_token(Store* store, NewToken wanted) {
   }
   if (all->size() - ending.size() >= wanted.most) {
     if (!wanted.login) {
-      co_return Status(IMCTL_RESOURCE_EXHAUSTED,
-                       "user " + wanted.user + " has " + std::to_string(all->size()) +
-                           " tokens: revoke one (`imctl token list`), or raise max_tokens in section [user]");
+      co_return Status(
+          IMCTL_RESOURCE_EXHAUSTED,
+          "user " + wanted.user + " has " + std::to_string(all->size()) +
+              " tokens: revoke one (`imctl token list`), or raise max_tokens in section [user]");
     }
     size_t over = all->size() - ending.size() - wanted.most + 1;
     for (const StoredToken& token : *all) {
@@ -75,7 +76,8 @@ Task<Result<MadeToken>> make_token(Store* store, NewToken wanted) {
   kept.set_expires(made.expires);
   kept.set_created_by(wanted.created_by);
   storage::v1::CommitRequest write;
-  storage::v1::PutRecordRequest* put = add_put(&write, kTokens, kept.id(), kept.SerializeAsString());
+  storage::v1::PutRecordRequest* put =
+      add_put(&write, kTokens, kept.id(), kept.SerializeAsString());
   put->set_create(true);
   add_index(put, "user", kept.user());
   add_index(put, "expires", sortable(kept.expires()));
@@ -118,7 +120,8 @@ Task<Result<uint64_t>> remove_expired_tokens(Store* store, int64_t now) {
   for (const storage::v1::Record& record : page->records()) {
     StoredToken token;
     // What cannot be read works no more.
-    if (!token.ParseFromString(record.value()) || token.expires() <= now) ids.push_back(record.key());
+    if (!token.ParseFromString(record.value()) || token.expires() <= now)
+      ids.push_back(record.key());
   }
   Result<uint64_t> removed = co_await store->remove(kTokens, std::move(ids));
   co_return removed;

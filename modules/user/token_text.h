@@ -1,5 +1,5 @@
-// Tokens as text: imctl_ID_SECRET, both in hex. The id names the token; of the secret, 256 bits from the
-// system's random numbers, only a hash is kept. From any thread.
+// Tokens as text: imctl_ID_SECRET, both in hex. The id names the token; of the secret, 256 bits
+// from the system's random numbers, only a hash is kept. From any thread.
 #ifndef IMCTL_USER_TOKEN_TEXT_H
 #define IMCTL_USER_TOKEN_TEXT_H
 
@@ -19,7 +19,8 @@ struct TokenText {
   std::string text() const { return "imctl_" + id + "_" + secret; }
 };
 
-// What is kept of a secret: BLAKE2b of 256 bits. It has too many bits to be guessed, so no slow hash.
+// What is kept of a secret: BLAKE2b of 256 bits. It has too many bits to be guessed, so no slow
+// hash.
 std::string token_hash(std::string_view secret);
 // In a time that tells nothing about where they differ.
 bool same_hash(std::string_view a, std::string_view b);

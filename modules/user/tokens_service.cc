@@ -30,7 +30,8 @@ Task<Result<std::vector<std::string>>> TokensService::allowed_scope(std::vector<
   if (credential.empty()) co_return wanted;
   auto found = co_await core_->store.get<StoredToken>(kTokens, credential);
   if (!found.ok()) co_return found.status();
-  if (!*found) co_return Status(IMCTL_PERMISSION_DENIED, "the token of this call does not hold any more");
+  if (!*found)
+    co_return Status(IMCTL_PERMISSION_DENIED, "the token of this call does not hold any more");
   const auto& mine = (*found)->value.scope();
   if (mine.empty()) co_return wanted;
   if (wanted.empty()) co_return std::vector<std::string>(mine.begin(), mine.end());
@@ -74,7 +75,8 @@ Task<Result<v1::CreateTokenResponse>> TokensService::create(const v1::CreateToke
   Result<Kept<StoredUser>> user = co_await find_user(&core_->store, *address);
   if (!user.ok()) co_return user.status();
   std::vector<std::string> asked_scope(request.scope().begin(), request.scope().end());
-  std::string credential = is_user ? std::string(context.metadata("imctl-credential")) : std::string();
+  std::string credential =
+      is_user ? std::string(context.metadata("imctl-credential")) : std::string();
   Result<std::vector<std::string>> scope =
       co_await allowed_scope(std::move(asked_scope), std::move(credential));
   if (!scope.ok()) co_return scope.status();
@@ -83,8 +85,14 @@ Task<Result<v1::CreateTokenResponse>> TokensService::create(const v1::CreateToke
     set_time(unix_now() + lifetime, response.mutable_expires());
     co_return response;
   }
-  NewToken wanted{*address, user->value.uid(), request.device(), std::move(*scope), lifetime,
-                  std::string(context.principal()), false, options->max_tokens};
+  NewToken wanted{*address,
+                  user->value.uid(),
+                  request.device(),
+                  std::move(*scope),
+                  lifetime,
+                  std::string(context.principal()),
+                  false,
+                  options->max_tokens};
   Result<MadeToken> made = co_await make_token(&core_->store, wanted);
   if (!made.ok()) co_return made.status();
   response.set_token(made->text.text());

@@ -62,8 +62,8 @@ Task<Result<v1::User>> UsersService::add(const v1::AddUserRequest& request,
     auto there = co_await core_->store.get<StoredUser>(kUsers, *address);
     if (!there.ok()) co_return there.status();
     if (*there) {
-      co_return Status(IMCTL_ALREADY_EXISTS, "there is a user " + *address +
-                                                 " already: `imctl user set` changes them");
+      co_return Status(IMCTL_ALREADY_EXISTS,
+                       "there is a user " + *address + " already: `imctl user set` changes them");
     }
     auto tombstone = co_await core_->store.get<StoredTombstone>(kTombstones, *address);
     if (!tombstone.ok()) co_return tombstone.status();
@@ -81,7 +81,8 @@ Task<Result<v1::User>> UsersService::add(const v1::AddUserRequest& request,
     fill_put(user, put);
     put->set_create(true);
     if (credentials) {
-      add_put(&write, kCredentials, *address, to_stored(*credentials, user.uid()).SerializeAsString());
+      add_put(&write, kCredentials, *address,
+              to_stored(*credentials, user.uid()).SerializeAsString());
     }
     if (*tombstone) add_delete(&write, kTombstones, *address, (*tombstone)->revision);
     Result<storage::v1::CommitResponse> done = co_await core_->store.commit(std::move(write));
@@ -143,7 +144,8 @@ Task<Status> UsersService::list(const v1::ListUsersRequest& request, Writer<v1::
       if (request.state() != v1::STATE_UNSPECIFIED && request.state() != state) continue;
       if (record.key().compare(0, prefix.size(), prefix) != 0) continue;
       v1::User message = to_message(user, record.revision(), now);
-      if (!co_await writer.write(message)) co_return Status(IMCTL_CANCELLED, "the caller went away");
+      if (!co_await writer.write(message))
+        co_return Status(IMCTL_CANCELLED, "the caller went away");
       if (--left == 0) co_return Status();
     }
     if (page->next_page_token().empty()) co_return Status();
@@ -274,8 +276,7 @@ Task<Result<v1::SetPasswordResponse>> UsersService::set_password(
   Result<Credentials> made = co_await core_->hasher.make(*prepared, options->passwords);
   if (!made.ok()) co_return made.status();
   storage::v1::CommitRequest write;
-  add_put(&write, kCredentials, *address,
-          to_stored(*made, user->value.uid()).SerializeAsString());
+  add_put(&write, kCredentials, *address, to_stored(*made, user->value.uid()).SerializeAsString());
   Result<storage::v1::CommitResponse> done = co_await core_->store.commit(std::move(write));
   if (!done.ok()) co_return Store::unavailable(done.status());
   if (!own) core_->accounts->went_well(*address, true);

@@ -1,12 +1,13 @@
 // imctl-bench: the host against a plain gRPC server, in turns, with one client. Figures are medians
 // of the rounds and ratios of rounds side by side, since machines drift.
 //
-//   imctl-bench [--rounds N] [--json FILE] [--only PREFIX] [--storage-messages N]
+//   imctl-bench [--rounds N] [--json FILE] [--only PREFIX] [--storage-messages N] [--users N]
 //
 //   --rounds            with each of three generations of servers
 //   --only              the parts whose names begin so: calls, hops, log, start, client-start,
 //                       storage-put-batch, ...
 //   --storage-messages  how many storage-growth puts; each million takes 1.2 GB of disk
+//   --users             how many users, each with a token, users has; a million takes some minutes
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -27,6 +28,7 @@
 #include "process.h"
 #include "report.h"
 #include "storage.h"
+#include "users.h"
 
 namespace imctl::bench {
 namespace {
@@ -93,6 +95,7 @@ struct Options {
   std::string json = "build/bench.json";
   std::string only;
   uint64_t storage_messages = 2'000'000;
+  uint64_t users = 1'000'000;
 };
 
 // Of the command line; false: it is no good.
@@ -109,19 +112,22 @@ bool read_options(int argc, char** argv, Options* options) {
       options->only = value;
     } else if (name == "--storage-messages") {
       options->storage_messages = std::strtoull(value, nullptr, 10);
+    } else if (name == "--users") {
+      options->users = std::strtoull(value, nullptr, 10);
     } else {
       return false;
     }
   }
-  return options->rounds > 0;
+  return options->rounds > 0 && options->users >= 10;
 }
 
 int run(int argc, char** argv) {
   Options options;
   if (!read_options(argc, argv, &options)) {
-    std::fprintf(stderr,
-                 "usage: %s [--rounds N] [--json FILE] [--only PREFIX] [--storage-messages N]\n",
-                 argv[0]);
+    std::fprintf(
+        stderr,
+        "usage: %s [--rounds N] [--json FILE] [--only PREFIX] [--storage-messages N] [--users N]\n",
+        argv[0]);
     return 2;
   }
   const int rounds = options.rounds;
@@ -138,6 +144,7 @@ int run(int argc, char** argv) {
       {"storage-mailboxes", [&] { measure_mailboxes(&figures, rounds); }},
       {"storage-clean", [&] { measure_clean(&figures); }},
       {"storage-growth", [&] { measure_growth(&figures, rounds, options.storage_messages); }},
+      {"users", [&] { measure_users(&figures, rounds, options.users); }},
 #ifdef IMCTL_BENCH_POSTGRESQL
       {"storage-postgresql", [&] { measure_postgresql(&figures, rounds); }},
 #endif
