@@ -21,7 +21,7 @@ using Bio = std::unique_ptr<BIO, decltype(&BIO_free)>;
 using GeneralNames = std::unique_ptr<GENERAL_NAMES, decltype(&GENERAL_NAMES_free)>;
 
 constexpr int kSerialBytes = 16;
-constexpr long kClockSkew = 5 * 60;  // seconds
+constexpr long kClockSkew = 300;  // seconds
 constexpr size_t kHostLimit = 253;
 constexpr size_t kLabelLimit = 63;
 constexpr size_t kIdentityLimit = 200;

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import json
+import os
 import pathlib
 import stat
 import subprocess
@@ -11,7 +12,7 @@ import unittest
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-from host_fixture import IMCTL, ROOT, clean_environment
+from host_fixture import IMCTL, ROOT, Host, clean_environment
 
 SDK = ROOT / "sdk" / "proto"
 PASSWORD = "correct horse battery staple"
@@ -202,6 +203,51 @@ class LoginTest(unittest.TestCase):
         self.imctl("logout")
         self.assertEqual(self.accounts.tokens & {"token-x"}, set())
         self.assertEqual((self.folder / "mine").read_text(encoding="utf-8"), "token-x\n")
+
+
+class RealTest(unittest.TestCase):
+    """The same with a host and its users."""
+
+    def test_a_user(self):
+        host = Host(settings={"host.auth": "required"}, modules=("storage-sqlite", "user"))
+        self.addCleanup(host.discard)
+        host.start()
+        password = pathlib.Path(host.folder) / "password"
+        password.write_text(PASSWORD, encoding="utf-8")
+        socket = ["--server", f"unix:{host.data}/imctl.sock"]
+
+        def imctl(*arguments, code=0):
+            run = subprocess.run([IMCTL, *arguments], env=host.env, capture_output=True, text=True, timeout=60,
+                                 start_new_session=True, check=False)
+            self.assertEqual(run.returncode, code, run.stdout + run.stderr + host.text()[-2000:])
+            return run.stdout
+
+        imctl("user", "add", "ann", f"--password=@{password}", *socket)
+        imctl("context", "add", "here", "--server", f"127.0.0.1:{host.port}", "--use")
+        imctl("whoami", code=4)
+        self.assertIn("You are ann@localhost, until ", imctl("login", "ann", "--password-file", str(password)))
+        self.assertEqual(json.loads(imctl("whoami", "-o", "json"))["principal"], "ann@localhost")
+        imctl("status", code=4)
+        token = next(pathlib.Path(host.env["XDG_CONFIG_HOME"]).rglob("*.token")).read_text(encoding="utf-8").strip()
+        imctl("logout")
+        imctl("whoami", code=4)
+        password.write_text("wrong", encoding="utf-8")
+        for _ in range(3):
+            imctl("login", "ann", "--password-file", str(password), code=4)
+        out = imctl("audit", "list", "-o", "jsonl", *socket)
+        records = [(r["kind"], r["user"], r["method"].rsplit(".", 1)[-1], r["code"])
+                   for r in map(json.loads, out.splitlines())]
+        self.assertEqual(records[1:], [
+            ("call", "unix:root" if os.getuid() == 0 else records[1][1], "Users/Add", "OK"),
+            ("refusal", "", "Catalog/Get", "UNAUTHENTICATED"),
+            ("call", "", "Login/Login", "OK"),
+            ("refusal", "ann@localhost", "Status/Get", "PERMISSION_DENIED"),
+            ("call", "ann@localhost", "Login/Logout", "OK"),
+            ("call", "", "Login/Login", "UNAUTHENTICATED"),  # and two that were counted
+        ])
+        for secret in (token, PASSWORD, "wrong"):
+            self.assertNotIn(f'"{secret}', out)
+        imctl("audit", "verify", *socket)
 
 
 if __name__ == "__main__":
