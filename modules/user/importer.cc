@@ -191,8 +191,12 @@ detail::Detached Importer::hash_some(std::vector<Item*>* work, std::atomic<size_
   const PasswordSettings settings = core_->options()->passwords;
   for (size_t i = (*next)++; i < work->size(); i = (*next)++) {
     Item* item = (*work)[i];
-    Result<Credentials> made = co_await core_->hasher.make(item->user.password, settings);
-    if (made.ok()) item->credentials = std::move(*made);
+    try {
+      Result<Credentials> made = co_await core_->hasher.make(item->user.password, settings);
+      if (made.ok()) item->credentials = std::move(*made);
+    } catch (const std::exception& e) {
+      core_->host.warn(std::string("a password could not be hashed: ") + e.what());
+    }
   }
   if (--*left == 0) done->set();
 }

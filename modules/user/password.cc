@@ -15,7 +15,7 @@ namespace {
 
 constexpr size_t kSalt = 16;
 // Of an imported hash; libsodium computes it in KiB.
-constexpr uint64_t kMostImportedMemory = 1024 * 1024;
+constexpr uint64_t kMostImportedMemory = uint64_t{1024} * 1024;
 constexpr uint64_t kMostImportedTime = 20;
 
 struct Cost {
