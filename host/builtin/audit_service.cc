@@ -11,7 +11,7 @@
 
 #include "builtin/times.h"
 #include "core/audit_reader.h"
-#include "core/glob.h"
+#include "road/glob.h"
 #include "core/host.h"
 #include "imctl/event.h"
 

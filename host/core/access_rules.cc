@@ -26,10 +26,10 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(from, text.find_last_not_of(" \t") + 1 - from);
 }
 
-// "imctl.user.v1.Users/*": of what the names of methods are made, and the signs of globs.
+// "imctl.user.v1.Users/*": of what the names of methods are made, and `*`.
 bool is_glob(std::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) {
-    return std::isalnum(c) != 0 || std::string_view("._/*?[]-!").find(static_cast<char>(c)) !=
+    return std::isalnum(c) != 0 || std::string_view("._/*").find(static_cast<char>(c)) !=
                                        std::string_view::npos;
   });
 }

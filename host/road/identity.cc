@@ -1,8 +1,8 @@
 #include "road/identity.h"
 
-#include <fnmatch.h>
-
 #include <algorithm>
+
+#include "road/glob.h"
 
 namespace imctl::host {
 namespace {
@@ -14,10 +14,9 @@ bool any_of(const std::vector<std::string>& globs, std::string_view method) {
 
 }  // namespace
 
-bool stands_for(const std::string& glob, std::string_view method) {
-  const bool has_slash = !glob.empty() && glob.front() == '/';
-  std::string name(method.substr(has_slash || method.empty() ? 0 : 1));
-  return ::fnmatch(glob.c_str(), name.c_str(), FNM_NOESCAPE) == 0;
+bool stands_for(std::string_view glob, std::string_view method) {
+  const bool has_slash = glob.starts_with('/');
+  return glob_matches(glob, method.substr(has_slash || method.empty() ? 0 : 1));
 }
 
 bool Grant::is_in_scope(std::string_view method) const {

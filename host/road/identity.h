@@ -14,7 +14,7 @@ class Call;
 
 // Does a glob of section [roles] or of a token's scope, "imctl.user.v1.Users/*", stand for
 // "/imctl.user.v1.Users/Get"?
-bool stands_for(const std::string& glob, std::string_view method);
+bool stands_for(std::string_view glob, std::string_view method);
 
 // One answer to who a caller is. Never changed: another answer is another grant.
 struct Grant {

@@ -14,7 +14,7 @@
 #include "core/audit_log.h"
 #include "core/audit_reader.h"
 #include "core/audit_refusals.h"
-#include "core/glob.h"
+#include "road/glob.h"
 #include "core/tree.h"
 #include "echo.pb.h"
 #include "in_process.h"

@@ -1,4 +1,4 @@
-#include "core/glob.h"
+#include "road/glob.h"
 
 #include <cstddef>
 

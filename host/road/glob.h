@@ -1,6 +1,6 @@
 // Names against patterns with `*`.
-#ifndef IMCTL_HOST_CORE_GLOB_H
-#define IMCTL_HOST_CORE_GLOB_H
+#ifndef IMCTL_HOST_ROAD_GLOB_H
+#define IMCTL_HOST_ROAD_GLOB_H
 
 #include <string_view>
 
@@ -12,4 +12,4 @@ bool glob_matches(std::string_view pattern, std::string_view text);
 
 }  // namespace imctl::host
 
-#endif  // IMCTL_HOST_CORE_GLOB_H
+#endif  // IMCTL_HOST_ROAD_GLOB_H
