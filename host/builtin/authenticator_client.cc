@@ -110,8 +110,8 @@ Task<void> AuthenticatorClient::listen() {
     open_ = nullptr;
   }
   Result<Buffer> ended = co_await changes->finish();
-  if (!ended.ok() && ended.status().code() != IMCTL_UNIMPLEMENTED && !stopped()) {
-    host_.log().info("changes of users and tokens are not told just now: " +
+  if (!ended.ok() && told_ && !stopped()) {
+    host_.log().info("changes of users and tokens are not told just now, so each call is asked for: " +
                      ended.status().message());
   }
 }
