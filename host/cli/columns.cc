@@ -107,6 +107,12 @@ std::string text_of(const Message& message, const FieldDescriptor* field, int in
                                    : reflection->GetString(message, field);
     return is_utf8(bytes) ? bytes : "(" + std::to_string(bytes.size()) + " bytes)";
   }
+  if (field->cpp_type() == FieldDescriptor::CPPTYPE_ENUM) {
+    const int number = index >= 0 ? reflection->GetRepeatedEnumValue(message, field, index)
+                                  : reflection->GetEnumValue(message, field);
+    const auto* value = field->enum_type()->FindValueByNumber(number);
+    return value == nullptr ? std::to_string(number) : choice_name(value);
+  }
   std::string text = to_tree(message, field, index).text;
   if (is_size(field)) {
     if (std::optional<uint64_t> size = parse_uint(text)) return human_bytes(*size);

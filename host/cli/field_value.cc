@@ -80,15 +80,18 @@ std::string common_prefix(const google::protobuf::EnumDescriptor* type) {
   return underscore == std::string::npos ? "" : prefix.substr(0, underscore + 1);
 }
 
-// How an enum value is written on the command line: lower case, without what all share.
-std::string short_name(const EnumValueDescriptor* value) {
+}  // namespace
+
+std::string choice_name(const EnumValueDescriptor* value) {
   return dashed(lower(value->name().substr(common_prefix(value->type()).size())));
 }
+
+namespace {
 
 std::vector<std::string> short_names(const google::protobuf::EnumDescriptor* type) {
   std::vector<std::string> names;
   names.reserve(static_cast<size_t>(type->value_count()));
-  for (int i = 0; i < type->value_count(); ++i) names.push_back(short_name(type->value(i)));
+  for (int i = 0; i < type->value_count(); ++i) names.push_back(choice_name(type->value(i)));
   return names;
 }
 
@@ -96,7 +99,7 @@ Status put_enum(Message* message, const FieldDescriptor* field, const std::strin
   for (int i = 0; i < field->enum_type()->value_count(); ++i) {
     const EnumValueDescriptor* value = field->enum_type()->value(i);
     std::string typed = dashed(lower(text));
-    if (typed == short_name(value) || typed == dashed(lower(value->name()))) {
+    if (typed == choice_name(value) || typed == dashed(lower(value->name()))) {
       put<const EnumValueDescriptor*>(message, field, &Reflection::SetEnum, &Reflection::AddEnum,
                                       value);
       return {};

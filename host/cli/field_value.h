@@ -2,6 +2,7 @@
 #ifndef IMCTL_HOST_CLI_FIELD_VALUE_H
 #define IMCTL_HOST_CLI_FIELD_VALUE_H
 
+#include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
 
 #include <string>
@@ -24,6 +25,9 @@ std::string value_name(const google::protobuf::FieldDescriptor* field);
 
 // The values there are: names of an enum as on the command line, true and false. Empty: any.
 std::vector<std::string> choices(const google::protobuf::FieldDescriptor* field);
+
+// A value of an enum as people write and read it: lower case, without what all values' names share.
+std::string choice_name(const google::protobuf::EnumValueDescriptor* value);
 
 // Is its flag enough, without a value?
 bool takes_no_value(const google::protobuf::FieldDescriptor* field);

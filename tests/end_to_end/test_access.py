@@ -18,7 +18,7 @@ from host_fixture import IMCTL, Host
 from user_protos import login, tokens, users
 
 CODE = grpc.StatusCode
-LIST = pathlib.Path(__file__).with_name("golden") / "access.txt"
+LIST = pathlib.Path(__file__).with_name("access.txt")
 MODULES = ("storage-sqlite", "user")
 CHEAP = {"user.argon2_memory": "8KiB", "user.argon2_time": "1"}
 PASSWORD = "correct horse battery"
