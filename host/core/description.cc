@@ -28,6 +28,15 @@ bool section_isolates(const SectionSettings& section, const std::string& path) {
   return std::find(own.begin(), own.end(), folder) == own.end();
 }
 
+}  // namespace
+
+void drop_files(Manifest* manifest) {
+  google::protobuf::RepeatedPtrField<google::protobuf::FileDescriptorProto>().Swap(
+      manifest->mutable_file());
+}
+
+namespace {
+
 // Whose a request of ACCESS_SELF is about must be there to be read.
 Status check_owner_field(const google::protobuf::MethodDescriptor& method) {
   using google::protobuf::FieldDescriptor;
@@ -78,6 +87,7 @@ Result<std::shared_ptr<const Description>> describe(SettingsSources& sources, Mo
   }
   described->section = read_section_settings(*section->messages[1], file.manifest);
   described->values = section->values;
+  drop_files(&file.manifest);
   described->isolated = section_isolates(described->section, file.path);
   described->file = std::move(file);
   described->descriptors = std::move(*descriptors);

@@ -31,6 +31,9 @@ struct Description {
   bool same_as(const Description& other) const;
 };
 
+// Once there are descriptors the manifest's files are of no use any more, and large.
+void drop_files(Manifest* manifest);
+
 inline const Manifest& manifest_of(const Instance& instance) {
   return instance.description().manifest();
 }

@@ -1,10 +1,13 @@
 #include "core/descriptors.h"
 
+#include <algorithm>
+#include <unordered_map>
 #include <unordered_set>
 
 namespace imctl::host {
+namespace {
 
-class Descriptors::Errors : public google::protobuf::DescriptorPool::ErrorCollector {
+class Errors : public google::protobuf::DescriptorPool::ErrorCollector {
  public:
   void AddError(const std::string& file, const std::string& element,
                 const google::protobuf::Message*, ErrorLocation,
@@ -17,26 +20,47 @@ class Descriptors::Errors : public google::protobuf::DescriptorPool::ErrorCollec
   std::string first;
 };
 
+// Builds files after those that they import.
+class Builder {
+ public:
+  Builder(const Manifest& manifest, google::protobuf::DescriptorPool* pool) : pool_(pool) {
+    for (const google::protobuf::FileDescriptorProto& file : manifest.file()) {
+      files_.emplace(file.name(), &file);  // the first counts
+    }
+  }
+
+  bool build(const std::string& name) {
+    auto file = files_.find(name);
+    // What is not there, or imports itself, is told by who imports it.
+    if (file == files_.end() || !begun_.insert(name).second) return true;
+    for (const std::string& import : file->second->dependency()) {
+      if (!build(import)) return false;
+    }
+    return pool_->BuildFileCollectingErrors(*file->second, &errors_) != nullptr;
+  }
+  const std::string& error() const { return errors_.first; }
+
+ private:
+  google::protobuf::DescriptorPool* const pool_;
+  std::unordered_map<std::string, const google::protobuf::FileDescriptorProto*> files_;
+  std::unordered_set<std::string> begun_;
+  Errors errors_;
+};
+
+}  // namespace
+
 Result<std::shared_ptr<Descriptors>> Descriptors::make(const Manifest& manifest) {
   std::shared_ptr<Descriptors> made(new Descriptors());
-  std::unordered_set<std::string> seen;
+  Builder builder(manifest, made->pool_.get());
   for (const google::protobuf::FileDescriptorProto& file : manifest.file()) {
-    if (!seen.insert(file.name()).second) continue;  // the first counts
-    if (!made->database_.Add(file)) {
-      return Status(IMCTL_INVALID_ARGUMENT, "the manifest's descriptors of " + file.name() +
-                                                " clash with another file of it");
-    }
-    made->files_.push_back(file.name());
-  }
-  auto errors = std::make_unique<Errors>();
-  Errors* told = errors.get();
-  made->errors_ = std::move(errors);
-  made->pool_ = std::make_unique<google::protobuf::DescriptorPool>(&made->database_, told);
-  for (const std::string& name : made->files_) {
-    if (made->pool_->FindFileByName(name) == nullptr) {
+    if (made->pool_->FindFileByName(file.name()) == nullptr && !builder.build(file.name())) {
       return Status(IMCTL_INVALID_ARGUMENT,
                     "the manifest's descriptors do not hold together: " +
-                        (told->first.empty() ? name + " cannot be built" : told->first));
+                        (builder.error().empty() ? file.name() + " cannot be built"
+                                                 : builder.error()));
+    }
+    if (std::find(made->files_.begin(), made->files_.end(), file.name()) == made->files_.end()) {
+      made->files_.push_back(file.name());
     }
   }
   return made;

@@ -4,7 +4,6 @@
 #define IMCTL_HOST_CORE_DESCRIPTORS_H
 
 #include <google/protobuf/descriptor.h>
-#include <google/protobuf/descriptor_database.h>
 #include <google/protobuf/dynamic_message.h>
 
 #include <memory>
@@ -18,7 +17,7 @@ namespace imctl::host {
 
 class Descriptors {
  public:
-  // Errors name the file and what is wrong with it.
+  // Errors name the file and what is wrong with it. Nothing of the manifest is needed afterwards.
   static Result<std::shared_ptr<Descriptors>> make(const Manifest& manifest);
 
   const google::protobuf::DescriptorPool& pool() const { return *pool_; }
@@ -36,12 +35,10 @@ class Descriptors {
       const google::protobuf::Descriptor* type) const;
 
  private:
-  class Errors;
   Descriptors() = default;
 
-  google::protobuf::SimpleDescriptorDatabase database_;
-  std::unique_ptr<google::protobuf::DescriptorPool::ErrorCollector> errors_;
-  std::unique_ptr<google::protobuf::DescriptorPool> pool_;
+  const std::unique_ptr<google::protobuf::DescriptorPool> pool_ =
+      std::make_unique<google::protobuf::DescriptorPool>();
   std::vector<std::string> files_;
   // Locks inside: any thread may make messages.
   mutable google::protobuf::DynamicMessageFactory factory_;

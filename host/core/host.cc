@@ -29,6 +29,7 @@ Result<std::shared_ptr<const Description>> describe_builtin() {
   Result<std::shared_ptr<Descriptors>> descriptors = Descriptors::make(builtin->manifest());
   if (!descriptors.ok()) return descriptors.status();
   builtin->descriptors = std::move(*descriptors);
+  drop_files(&builtin->file.manifest);
   return std::shared_ptr<const Description>(std::move(builtin));
 }
 
