@@ -17,7 +17,7 @@ import user_protos as protos
 from host_fixture import IMCTL, Host
 from postgres_fixture import Postgres, programs
 from test_access import CHEAP, MODULES, Certificates, attempt, bearer, in_field, tls
-from user_protos import mailboxes, tokens, users
+from user_protos import login, mailboxes, tokens, users
 
 CODE = grpc.StatusCode
 SOON = 1.0  # how soon what is open has to end
@@ -340,6 +340,73 @@ class Tls(CredentialsTest):
         # Another name than the certificate's is none.
         wrong = self.host({**near.settings, "bind.node": "n3", "host.data": near.data + "-2"}, modules=())
         self.verb(wrong, "message", "get", "x", code=5)
+
+
+class OwnAccount(CredentialsTest):
+    def setUp(self):
+        self.running = self.host()
+        self.admin, self.maker, self.mine = self.with_ann(self.running)
+        self.admin.Add(users.AddUserRequest(user="bob"))
+        self.admin.SetPassword(users.SetPasswordRequest(user="ann", password="first password", keep_tokens=True))
+        channel = self.running.channel()
+        self.users = protos.users_rpc.UsersStub(channel)
+        self.tokens = protos.tokens_rpc.TokensStub(channel)
+        self.login = protos.login_rpc.LoginStub(channel)
+
+    def code(self, call, request, token=None):
+        try:
+            call(request, timeout=30, metadata=bearer(token or self.mine.token))
+        except grpc.RpcError as error:
+            return error.code()
+        return CODE.OK
+
+    def test_password(self):
+        def change(old, new, user="ann@localhost"):
+            return self.code(self.users.SetPassword,
+                             users.SetPasswordRequest(user=user, password=new, old_password=old))
+
+        other = self.maker.Create(tokens.CreateTokenRequest(user="ann")).token
+        self.assertEqual(change("wrong password", "second password"), CODE.PERMISSION_DENIED)
+        self.assertEqual(change("", "second password"), CODE.PERMISSION_DENIED)
+        self.assertEqual(change("first password", "second password", "bob@localhost"), CODE.PERMISSION_DENIED)
+        self.assertEqual(change("first password", "second password"), CODE.OK)
+        # What was open elsewhere ends, and not what the change was made with.
+        self.assertEqual(self.code(self.users.Get, users.GetUserRequest(user="ann@localhost"), other),
+                         CODE.UNAUTHENTICATED)
+        self.assertEqual(self.code(self.users.Get, users.GetUserRequest(user="ann@localhost")), CODE.OK)
+        for password, wanted in (("first password", CODE.UNAUTHENTICATED), ("second password", CODE.OK)):
+            request = login.LoginRequest(user="ann", password=password)
+            self.assertEqual(self.code(lambda r, **more: self.login.Login(r, timeout=30), request), wanted)
+
+    def test_tokens(self):
+        create = tokens.CreateTokenRequest(user="ann@localhost", scope=["imctl.user.v1.Tokens/*"])
+        narrow = self.tokens.Create(create, metadata=bearer(self.mine.token))
+        get = users.GetUserRequest(user="ann@localhost")
+        self.assertEqual(self.code(self.users.Get, get, narrow.token), CODE.PERMISSION_DENIED)
+        # A narrow token makes no wider one.
+        for scope in ([], ["*"], ["imctl.user.v1.Users/Get"]):
+            create.scope[:] = scope
+            try:
+                wide = self.tokens.Create(create, metadata=bearer(narrow.token)).token
+            except grpc.RpcError as error:
+                self.assertEqual(error.code(), CODE.PERMISSION_DENIED)
+            else:
+                self.assertEqual(self.code(self.users.Get, get, wide), CODE.PERMISSION_DENIED, scope)
+        create.user = "bob@localhost"
+        self.assertEqual(self.code(self.tokens.Create, create), CODE.PERMISSION_DENIED)
+        revoke = tokens.RevokeTokenRequest(user="ann@localhost", id=narrow.id)
+        self.assertEqual(self.code(self.tokens.Revoke, revoke), CODE.OK)
+        self.assertEqual(self.code(self.tokens.List, tokens.ListTokensRequest(user="ann@localhost"), narrow.token),
+                         CODE.UNAUTHENTICATED)
+        # Another's token is not to be found under one's own name.
+        theirs = self.maker.Create(tokens.CreateTokenRequest(user="bob"))
+        self.assertEqual(self.code(self.tokens.Revoke,
+                                   tokens.RevokeTokenRequest(user="ann@localhost", id=theirs.id)), CODE.NOT_FOUND)
+        self.assertEqual(self.code(self.users.Get, users.GetUserRequest(user="bob@localhost"), theirs.token), CODE.OK)
+
+    def test_logout(self):
+        self.assertEqual(self.code(self.login.Logout, login.LogoutRequest()), CODE.OK)
+        self.assertEqual(self.code(self.login.Logout, login.LogoutRequest()), CODE.UNAUTHENTICATED)
 
 
 class Nonsense(CredentialsTest):
