@@ -166,7 +166,8 @@ class OneHostTest(UserTest):
     @classmethod
     def setUpClass(cls):
         cls.host = Host(modules=("storage-sqlite", "user"), settings={
-            **CHEAP, "user.clean_interval": "200ms", "user.max_tokens": "3", "user.login_attempts": "1000"})
+            **CHEAP, "user.clean_interval": "200ms", "user.max_tokens": "3", "user.login_attempts": "1000",
+            "user.address_attempts": "1000"})
         cls.addClassCleanup(cls.host.discard)
         cls.host.start()
         cls.client = Client(cls.host)
@@ -727,7 +728,8 @@ class PasswordTest(UserTest):
         c.login("ann", "another one")
 
     def test_nobody_is_told_by_words_or_time_who_there_is(self):
-        host, c = self.start(**{"user.argon2_memory": "16MiB", "user.argon2_time": "2", "user.login_attempts": "1000"})
+        host, c = self.start(**{"user.argon2_memory": "16MiB", "user.argon2_time": "2", "user.login_attempts": "1000",
+                             "user.address_attempts": "1000"})
         c.add("real", PASSWORD)
         c.add("disabled", PASSWORD)
         c.add("no-password")
