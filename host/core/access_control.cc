@@ -68,14 +68,37 @@ class AccessControl::Entry final : public Identity, public std::enable_shared_fr
   bool kept = true;
 };
 
+// The authenticator, which stays while this does.
+class AccessControl::Asking {
+ public:
+  explicit Asking(AccessControl* access) : access_(access) {
+    std::lock_guard lock(access_->authenticator_mutex_);
+    authenticator_ = access_->authenticator_;
+    ++access_->asking_;
+  }
+  Asking(const Asking&) = delete;
+  Asking& operator=(const Asking&) = delete;
+  ~Asking() {
+    std::lock_guard lock(access_->authenticator_mutex_);
+    if (--access_->asking_ == 0) access_->nobody_asks_.notify_all();
+  }
+  Authenticator* operator->() const { return authenticator_.get(); }
+  bool possible() const { return authenticator_ != nullptr; }
+
+ private:
+  AccessControl* const access_;
+  std::shared_ptr<Authenticator> authenticator_;
+};
+
 void AccessControl::set_authenticator(std::shared_ptr<Authenticator> authenticator) {
   std::unique_lock lock(authenticator_mutex_);
   authenticator_ = std::move(authenticator);
+  nobody_asks_.wait(lock, [this] { return asking_ == 0; });
 }
 
 void AccessControl::modules_changed() {
-  std::shared_lock lock(authenticator_mutex_);
-  if (authenticator_ != nullptr) authenticator_->modules_changed();
+  Asking authenticator(this);
+  if (authenticator.possible()) authenticator->modules_changed();
 }
 
 void AccessControl::set_rules(std::shared_ptr<const AccessRules> rules) {
@@ -187,6 +210,7 @@ std::optional<Status> AccessControl::identify(Call& call) {
       return Status();
     }
     if (waiting_ >= kWaiting) {
+      if (entry->grant == nullptr && !entry->asking) forget(entry);
       return Status(IMCTL_RESOURCE_EXHAUSTED,
                     "too many calls wait until it is known who makes them: try again later");
     }
@@ -228,13 +252,12 @@ void AccessControl::ask(const EntryPtr& entry) {
     std::lock_guard lock(mutex_);
     asked_at = changes_told_;
   }
-  std::shared_lock lock(authenticator_mutex_);
-  if (authenticator_ == nullptr) {
-    lock.unlock();
+  Asking authenticator(this);
+  if (!authenticator.possible()) {
     answered(entry, asked_at, Status(IMCTL_UNAVAILABLE, "the host is starting or stopping"));
     return;
   }
-  authenticator_->ask(entry->question, [this, entry, asked_at](Result<Person> answer) {
+  authenticator->ask(entry->question, [this, entry, asked_at](Result<Person> answer) {
     answered(entry, asked_at, std::move(answer));
   });
 }
@@ -254,7 +277,7 @@ void AccessControl::answered(const EntryPtr& entry, uint64_t asked_at, Result<Pe
       const bool stale = changed_since(asked_at, *grant);
       entry->answered_at = stale ? 0 : monotonic_now();
       again = stale && watching_ && !entry->streams.empty();
-    } else if (is_verdict(answer.status().code())) {
+    } else if (entry->grant == nullptr || is_verdict(answer.status().code())) {
       forget(entry);
       unname(entry);
       entry->grant = nullptr;
@@ -274,8 +297,7 @@ void AccessControl::answered(const EntryPtr& entry, uint64_t asked_at, Result<Pe
   for (const CallRef& call : waiting) {
     road_->add_in_flight(-static_cast<int64_t>(call->params().request.size()));
     if (grant != nullptr) {
-      call->identify(grant, entry);
-      road_->dispatcher().resume(*call.get());
+      road_->dispatcher().resume(*call.get(), grant, entry);
     } else {
       road_->dispatcher().refuse(*call.get(), status);
     }

@@ -9,6 +9,7 @@
 #define IMCTL_HOST_CORE_ACCESS_CONTROL_H
 
 #include <chrono>
+#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -16,7 +17,6 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <shared_mutex>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -93,6 +93,7 @@ class AccessControl {
   Facts facts() const;
 
  private:
+  class Asking;
   class Entry;
   using EntryPtr = std::shared_ptr<Entry>;
   using Lock = std::unique_lock<std::mutex>;
@@ -114,8 +115,10 @@ class AccessControl {
   void expired(const EntryPtr& entry);
 
   Road* const road_;
-  std::shared_mutex authenticator_mutex_;  // shared by those who are asking
+  std::mutex authenticator_mutex_;
+  std::condition_variable nobody_asks_;
   std::shared_ptr<Authenticator> authenticator_;
+  int asking_ = 0;
 
   mutable std::mutex mutex_;
   std::shared_ptr<const AccessRules> rules_ = std::make_shared<AccessRules>();

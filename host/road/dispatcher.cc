@@ -1,6 +1,7 @@
 #include "road/dispatcher.h"
 
 #include <string>
+#include <utility>
 
 #include "road/call.h"
 #include "road/instance.h"
@@ -26,6 +27,14 @@ void Dispatcher::start(Call& call) {
 
 void Dispatcher::resume(Call& call) {
   if (call.wait_over()) admit(call);
+}
+
+void Dispatcher::resume(Call& call, std::shared_ptr<const Grant> grant,
+                        std::shared_ptr<Identity> identity) {
+  // Not before: who ends a call that waits looks at whose it is.
+  if (!call.wait_over()) return;
+  call.identify(std::move(grant), std::move(identity));
+  admit(call);
 }
 
 void Dispatcher::refuse(Call& call, Status status) {

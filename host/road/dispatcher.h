@@ -2,11 +2,14 @@
 #ifndef IMCTL_HOST_ROAD_DISPATCHER_H
 #define IMCTL_HOST_ROAD_DISPATCHER_H
 
+#include <memory>
+
 #include "imctl/status.h"
 
 namespace imctl::host {
 
 class Call;
+class Identity;
 class Road;
 struct Grant;
 struct MethodInfo;
@@ -19,6 +22,8 @@ class Dispatcher {
   void start(Call& call);
   // The same for a call that waited.
   void resume(Call& call);
+  // The same for one that waited until it was known whose it is.
+  void resume(Call& call, std::shared_ptr<const Grant> grant, std::shared_ptr<Identity> identity);
   // Refuses a call that waited.
   void refuse(Call& call, Status status);
   // May a user have an open stream whose roles or token are now as `grant` says?

@@ -37,7 +37,7 @@ class Status(StatusTestCase):
         status = self.json(host, "status")
         self.assertEqual(status["health"], "serving")
         self.assertEqual(int(status["pid"]), host.process.pid)
-        self.assertIn({"address": f"127.0.0.1:{host.port}", "kind": "tcp", "access": "everybody"},
+        self.assertIn({"address": f"127.0.0.1:{host.port}", "kind": "tcp", "access": "everybody is an administrator"},
                       status["listeners"])
         self.assertEqual({m["name"]: m["state"] for m in status["modules"]}["storage-sqlite"], "active")
         self.assertGreater(int(status["memory"]), 1 << 20)

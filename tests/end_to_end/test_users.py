@@ -749,7 +749,8 @@ class PasswordTest(UserTest):
         self.assertEqual(len(words), 1)
         medians = {name: statistics.median(found) for name, found in work.items()}
         self.assertGreater(min(medians.values()), 0.005)  # it is hashing that is compared
-        self.assertLess(max(medians.values()), 1.25 * min(medians.values()), medians)
+        # Without a hash, or with two, it would be nothing or twice as much.
+        self.assertLess(max(medians.values()), 1.7 * min(medians.values()), medians)
 
 
 class LifeTest(UserTest):
