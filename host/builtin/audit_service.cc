@@ -11,9 +11,9 @@
 
 #include "builtin/times.h"
 #include "core/audit_reader.h"
-#include "road/glob.h"
 #include "core/host.h"
 #include "imctl/event.h"
+#include "road/glob.h"
 
 namespace imctl::host {
 namespace {
@@ -88,7 +88,7 @@ Result<bool> next_records(AuditReader* reader, const Filter& filter, v1::AuditRe
 // Where the newest `limit` that match begin. File by file from the newest back, so that it costs no
 // more than it has to.
 Result<AuditPlace> newest(const std::string& folder, const Filter& filter, size_t limit,
-                                  const Context& context) {
+                          const Context& context) {
   AuditPlace place;
   std::vector<uint64_t> files = list_audit_files(folder);
   size_t found = 0;
@@ -146,9 +146,9 @@ Task<Status> AuditService::list(const v1::ListAuditRequest& request,
       co_return Status(IMCTL_INVALID_ARGUMENT, "since: how long ago, so not less than 0");
     }
     const SystemClock::time_point now = SystemClock::now();
-    filter.since = now - std::min<SystemClock::duration>(
-                             std::chrono::duration_cast<SystemClock::duration>(since),
-                             now.time_since_epoch());
+    filter.since =
+        now - std::min<SystemClock::duration>(
+                  std::chrono::duration_cast<SystemClock::duration>(since), now.time_since_epoch());
   }
   const std::string& folder = host_.audit().folder();
   AuditPlace from;

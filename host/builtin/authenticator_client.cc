@@ -91,7 +91,8 @@ imctl::detail::Detached AuthenticatorClient::watch(Self self) {
     const bool served =
         self->host_.modules().view()->providers.count("imctl.auth.v1.Authenticator") != 0;
     const std::chrono::nanoseconds pause = served ? std::chrono::nanoseconds(kPause) : kLongPause;
-    self->host_.timer().at(monotonic_now() + pause.count(), [woken = self->woken_] { woken->set(); });
+    self->host_.timer().at(monotonic_now() + pause.count(),
+                           [woken = self->woken_] { woken->set(); });
     co_await *self->woken_;
   }
 }
@@ -111,8 +112,9 @@ Task<void> AuthenticatorClient::listen() {
   }
   Result<Buffer> ended = co_await changes->finish();
   if (!ended.ok() && told_ && !stopped()) {
-    host_.log().info("changes of users and tokens are not told just now, so each call is asked for: " +
-                     ended.status().message());
+    host_.log().info(
+        "changes of users and tokens are not told just now, so each call is asked for: " +
+        ended.status().message());
   }
 }
 

@@ -2,8 +2,8 @@
 #include <string>
 
 #include "builtin/access_service.h"
-#include "builtin/authenticator_client.h"
 #include "builtin/audit_service.h"
+#include "builtin/authenticator_client.h"
 #include "builtin/builtin.h"
 #include "builtin/debug_service.h"
 #include "builtin/log_service.h"

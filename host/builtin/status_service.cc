@@ -133,8 +133,9 @@ v1::GetStatusResponse status_of(Host& host) {
     listener->set_kind(local ? "unix" : tls ? "tls" : "tcp");
     listener->set_access(config.auth_none ? "everybody is an administrator"
                          : local          ? "root, its own user and group; others by a token"
-                         : config.tls_client_ca.empty() ? "by a token or a node's key"
-                                                        : "by a token, a node's key or a certificate");
+                         : config.tls_client_ca.empty()
+                             ? "by a token or a node's key"
+                             : "by a token, a node's key or a certificate");
   }
   reply.set_request_bytes(static_cast<uint64_t>(host.in_flight()));
   reply.set_max_request_bytes(static_cast<uint64_t>(host.bounds.max_in_flight.load()));

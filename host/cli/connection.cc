@@ -6,6 +6,7 @@
 
 #include "cli/address.h"
 #include "cli/text.h"
+#include "road/loopback.h"
 
 namespace imctl::host::cli {
 namespace {
@@ -14,8 +15,7 @@ constexpr std::string_view kTls = "grpcs://";
 
 // Is what is sent there seen by this machine only?
 bool is_private(const std::string& address) {
-  return address.starts_with("unix:") || address.starts_with("127.") ||
-         address.starts_with("localhost:") || address.starts_with("[::1]:");
+  return address.starts_with("unix:") || is_loopback(address);
 }
 
 Result<Connection> finish(const std::string& written, Context context, const std::string& from) {
@@ -95,8 +95,15 @@ Result<Connection> find_connection(const Flags& flags) {
   if (!name.empty()) {
     Result<Context> context = Contexts().get(name);
     if (!context.ok()) return context.status();
-    std::string server = flags.server.empty() ? context->server : flags.server;
     const std::string from = "context `" + name + "`";
+    if (!flags.server.empty() && flags.server != context->server) {
+      // What proves who we are goes to the host that it was made for, and to no other.
+      context->token_file.clear();
+      context->tls_cert.clear();
+      context->tls_key.clear();
+      return with_token(finish(flags.server, std::move(*context), from), flags, "", from);
+    }
+    const std::string server = context->server;
     return with_token(finish(server, std::move(*context), from), flags, name, from);
   }
   auto at = [&flags](const std::string& server, const std::string& from) {

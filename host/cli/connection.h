@@ -20,9 +20,9 @@ struct Connection {
 
 // The first there is of: --server (with --context: that context, at another address), --context,
 // $IMCTL_SERVER, $IMCTL_CONTEXT, the host of --config, the current context, the host of the config
-// file in force. A context's token goes nowhere but where the context is asked for. If the context names
-// no token's file, the token is the one that `imctl login` kept for it, or for the address where there is
-// no context.
+// file in force. A context's token goes nowhere but where the context is asked for. If the context
+// names no token's file, the token is the one that `imctl login` kept for it, or for the address
+// where there is no context.
 Result<Connection> find_connection(const Flags& flags);
 
 // Would a connection be made with it? `from` begins the error.

@@ -47,8 +47,8 @@ class Contexts {
   std::string current() const;
   Status use(const std::string& name) const;  // empty: none
 
-  // Where `imctl login` keeps the token for a context; for a host that no context names, by its address.
-  // It need not be there. It goes with its context.
+  // Where `imctl login` keeps the token for a context; for a host that no context names, by its
+  // address. It need not be there. It goes with its context.
   std::string kept_token(const std::string& name) const;
   std::string kept_token_of_address(const std::string& address) const;
 

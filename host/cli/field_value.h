@@ -38,7 +38,8 @@ std::string names_kind(const google::protobuf::FieldDescriptor* field);
 // A whole file; "-" is standard input.
 Result<std::string> read_file(const std::string& path);
 
-// Has the field its own declaration `lines`, a unit? (core/field_options.h has `secret` and `file`.)
+// Has the field its own declaration `lines`, a unit? (core/field_options.h has `secret` and
+// `file`.)
 bool is_lines(const google::protobuf::FieldDescriptor* field);
 bool is_size(const google::protobuf::FieldDescriptor* field);
 

@@ -74,8 +74,10 @@ std::vector<LocalVerb>& all_verbs() {
       {"tls init",
        "",
        "Makes a certification authority for a small cluster",
-       "Writes its certificate, ca.pem, which hosts and clients are to believe, and its key, ca-key.pem, "
-       "which only you may read: whoever has it can be anybody. It holds for ten years. Neither file may "
+       "Writes its certificate, ca.pem, which hosts and clients are to believe, and its key, "
+       "ca-key.pem, "
+       "which only you may read: whoever has it can be anybody. It holds for ten years. Neither "
+       "file may "
        "be there already. Default folder: ~/.config/imctl/tls ($XDG_CONFIG_HOME).",
        false,
        nullptr,
@@ -83,10 +85,13 @@ std::vector<LocalVerb>& all_verbs() {
       {"tls issue",
        "NAME",
        "Makes or renews a certificate of that authority",
-       "Writes NAME.pem, and NAME-key.pem, which only you may read, beside ca.pem. A host's certificate "
-       "has the names by which clients reach it (--host); who comes in with one is a user, a node or an "
+       "Writes NAME.pem, and NAME-key.pem, which only you may read, beside ca.pem. A host's "
+       "certificate "
+       "has the names by which clients reach it (--host); who comes in with one is a user, a node "
+       "or an "
        "administrator (--user, --node, --admin). If there is one of that name it is renewed: "
-       "with its key, and, if no flag says otherwise, for the same names. The file is replaced at once, so "
+       "with its key, and, if no flag says otherwise, for the same names. The file is replaced at "
+       "once, so "
        "that a host that runs can read it at any time.",
        false,
        nullptr,
@@ -100,7 +105,8 @@ std::vector<LocalVerb>& all_verbs() {
       {"tls show",
        "FILE",
        "Shows the certificates in a file",
-       "Names, who comes in with it, how long it holds, what for. `-o json` gives the same for scripts.",
+       "Names, who comes in with it, how long it holds, what for. `-o json` gives the same for "
+       "scripts.",
        false,
        nullptr,
        {},
@@ -108,19 +114,23 @@ std::vector<LocalVerb>& all_verbs() {
       {"login",
        "USER",
        "Proves to the host who you are, for the commands that follow",
-       "Asks for the password on the terminal and gets a token for it, which is kept in a file that only "
-       "you may read, for the context in use, or for the host's address if there is none. Commands that "
+       "Asks for the password on the terminal and gets a token for it, which is kept in a file "
+       "that only "
+       "you may read, for the context in use, or for the host's address if there is none. Commands "
+       "that "
        "follow send it to that host until it ends or `imctl logout`.",
        false,
        log_in,
        {{"password-file", "FILE", "file", "the password's file; - for a line of standard input"},
         {"device", "NAME", nullptr,
-         "what the token is for; a later login for the same device ends it. Default: imctl, on this "
+         "what the token is for; a later login for the same device ends it. Default: imctl, on "
+         "this "
          "machine"}}},
       {"logout",
        "",
        "Ends the token of `imctl login`",
-       "On the host, and here. If the host cannot be asked, the token stays; --forget removes it here alone.",
+       "On the host, and here. If the host cannot be asked, the token stays; --forget removes it "
+       "here alone.",
        false,
        log_out,
        {{"forget", nullptr, nullptr, "do not ask the host"}}},
@@ -291,7 +301,8 @@ Result<LocalArguments> read_arguments(LocalCall& call, size_t least, size_t most
                                                 did_you_mean(name, names));
     }
     bool next = flag->value != nullptr && equals == std::string::npos;
-    if (read.has(name) && !flag->repeated) return Status(IMCTL_INVALID_ARGUMENT, "--" + name + " is there twice");
+    if (read.has(name) && !flag->repeated)
+      return Status(IMCTL_INVALID_ARGUMENT, "--" + name + " is there twice");
     if (flag->value == nullptr && equals != std::string::npos)
       return Status(IMCTL_INVALID_ARGUMENT, "--" + name + " takes no value");
     if (next && i + 1 == call.arguments.size())

@@ -84,7 +84,8 @@ Status check_alone(const LocalCall& call, const char* verb) {
   }
   if (call.session.catalog() != nullptr) {
     return {IMCTL_INVALID_ARGUMENT,
-            std::string("`") + verb + "` is no line of `imctl run`: all its lines share one connection"};
+            std::string("`") + verb +
+                "` is no line of `imctl run`: all its lines share one connection"};
   }
   return {};
 }
@@ -123,8 +124,10 @@ Status log_in(LocalCall& call) {
   const std::string& file = connection->kept_token;
   if (file.empty()) {
     return {IMCTL_FAILED_PRECONDITION,
-            "context `" + connection->name + "` names a file for its token, which is not replaced here: "
-            "`imctl context add " + connection->name + " --replace` without --token-file first"};
+            "context `" + connection->name +
+                "` names a file for its token, which is not replaced here: "
+                "`imctl context add " +
+                connection->name + " --replace` without --token-file first"};
   }
   status = check_token_way(*connection);
   if (!status.ok()) return status;
@@ -172,11 +175,12 @@ Status log_out(LocalCall& call) {
     return {};
   }
   if (!arguments->has("forget")) {
-    Result<std::string> answer = ask(call, call.flags, kLogout, LogoutRequest().SerializeAsString());
+    Result<std::string> answer =
+        ask(call, call.flags, kLogout, LogoutRequest().SerializeAsString());
     const imctl_code code = answer.status().code();
     // It ended before, or the host has no such users any more: then nothing is left to end.
-    const bool gone = code == IMCTL_UNAUTHENTICATED || code == IMCTL_NOT_FOUND ||
-                      code == IMCTL_UNIMPLEMENTED;
+    const bool gone =
+        code == IMCTL_UNAUTHENTICATED || code == IMCTL_NOT_FOUND || code == IMCTL_UNIMPLEMENTED;
     if (!answer.ok() && !gone) return answer.status();
     if (gone) call.err << "the host knows the token no more\n";
   }

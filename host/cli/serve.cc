@@ -2,7 +2,9 @@
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/resource.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 
@@ -18,6 +20,8 @@ namespace {
 // Large messages are given back to the system when they are done with. By itself malloc would soon
 // keep blocks of up to 32 MiB, and what lies between them.
 constexpr int kLargeBlock = 1 << 20;
+
+constexpr rlim_t kOpenFiles = 1 << 18;
 
 sigset_t handled_signals() {
   sigset_t set;
@@ -40,6 +44,12 @@ Status serve(LocalCall& call) {
   // What a reply takes stays for the next one, instead of being given back and zeroed anew.
   (void)mallopt(M_TRIM_THRESHOLD, 2 * kLargeBlock);
   (void)mallopt(M_TOP_PAD, kLargeBlock / 4);
+  // Each connection is an open file.
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    files.rlim_cur = std::min<rlim_t>(files.rlim_max, kOpenFiles);
+    (void)::setrlimit(RLIMIT_NOFILE, &files);
+  }
   // Before any thread is made, so all of them leave the signals to this one.
   sigset_t handled = handled_signals();
   (void)::pthread_sigmask(SIG_BLOCK, &handled, nullptr);

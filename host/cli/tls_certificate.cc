@@ -95,12 +95,13 @@ bool add_names(X509* certificate, const Names& names) {
   };
   for (const std::string& host : names.hosts) {
     Address address = address_of(host);
-    const bool added = address != nullptr ? add(GEN_IPADD, address.release())
-                                          : add(GEN_DNS, text(host));
+    const bool added =
+        address != nullptr ? add(GEN_IPADD, address.release()) : add(GEN_DNS, text(host));
     if (!added) return false;
   }
   if (!names.identity.empty() && !add(GEN_URI, text(names.identity))) return false;
-  return X509_add1_ext_i2d(certificate, NID_subject_alt_name, all.get(), 0, X509V3_ADD_DEFAULT) == 1;
+  return X509_add1_ext_i2d(certificate, NID_subject_alt_name, all.get(), 0, X509V3_ADD_DEFAULT) ==
+         1;
 }
 
 // All but extensions and the signature.
@@ -112,8 +113,7 @@ Result<Certificate> begin_certificate(const Key& key, const std::string& name, i
       X509_time_adj_ex(X509_getm_notAfter(certificate.get()), days, 0, nullptr) == nullptr ||
       X509_set_pubkey(certificate.get(), key.get()) != 1 ||
       X509_NAME_add_entry_by_NID(X509_get_subject_name(certificate.get()), NID_commonName,
-                                 MBSTRING_UTF8,
-                                 reinterpret_cast<const unsigned char*>(name.data()),
+                                 MBSTRING_UTF8, reinterpret_cast<const unsigned char*>(name.data()),
                                  static_cast<int>(name.size()), -1, 0) != 1) {
     return failed("a certificate cannot be made");
   }
@@ -192,7 +192,8 @@ Result<Certificate> make_authority(const Key& key, const std::string& name, int 
   if (!made.ok()) return made;
   X509* certificate = made->get();
   if (X509_set_issuer_name(certificate, X509_get_subject_name(certificate)) != 1 ||
-      !add_extension(certificate, certificate, NID_basic_constraints, "critical,CA:TRUE,pathlen:0") ||
+      !add_extension(certificate, certificate, NID_basic_constraints,
+                     "critical,CA:TRUE,pathlen:0") ||
       !add_extension(certificate, certificate, NID_key_usage, "critical,keyCertSign,cRLSign") ||
       !add_extension(certificate, certificate, NID_subject_key_identifier, "hash") ||
       X509_sign(certificate, key.get(), EVP_sha256()) == 0) {
@@ -252,8 +253,8 @@ Result<std::vector<Certificate>> parse_certificates(const std::string& pem) {
 
 Names names_of(const Certificate& certificate) {
   Names names;
-  GeneralNames all(static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(
-                       certificate.get(), NID_subject_alt_name, nullptr, nullptr)),
+  GeneralNames all(static_cast<GENERAL_NAMES*>(
+                       X509_get_ext_d2i(certificate.get(), NID_subject_alt_name, nullptr, nullptr)),
                    GENERAL_NAMES_free);
   for (int i = 0; i < sk_GENERAL_NAME_num(all.get()); ++i) {
     const GENERAL_NAME* name = sk_GENERAL_NAME_value(all.get(), i);

@@ -16,8 +16,8 @@ namespace imctl::host::cli {
 using Key = std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)>;
 using Certificate = std::unique_ptr<X509, decltype(&X509_free)>;
 
-// Who comes in with a certificate stands in it as a URI: imctl://user/ann@example.org, imctl://node/n1,
-// imctl://admin/NAME.
+// Who comes in with a certificate stands in it as a URI: imctl://user/ann@example.org,
+// imctl://node/n1, imctl://admin/NAME.
 inline constexpr const char* kIdentityScheme = "imctl://";
 
 // The names in a certificate.
@@ -43,8 +43,8 @@ struct Issuer {
   const Certificate& certificate;
   const Key& key;
 };
-// One of `issuer`'s, for a server if it has names of hosts, and for a client. It ends no later than the
-// issuer's.
+// One of `issuer`'s, for a server if it has names of hosts, and for a client. It ends no later than
+// the issuer's.
 Result<Certificate> issue(const Issuer& issuer, const Key& key, const std::string& name,
                           const Names& names, int days);
 

@@ -166,8 +166,9 @@ Result<Authority> read_authority(const std::string& folder) {
   Result<std::vector<Certificate>> certificates = read_certificates(file);
   if (!certificates.ok()) {
     if (certificates.status().code() != IMCTL_NOT_FOUND) return certificates.status();
-    return Status(IMCTL_NOT_FOUND, certificates.status().message() +
-                                       ": `imctl tls init` makes an authority, --dir names its folder");
+    return Status(IMCTL_NOT_FOUND,
+                  certificates.status().message() +
+                      ": `imctl tls init` makes an authority, --dir names its folder");
   }
   Result<Key> key = read_key(folder + "/ca-key.pem");
   if (!key.ok()) return key.status();
@@ -176,31 +177,35 @@ Result<Authority> read_authority(const std::string& folder) {
     return Status(IMCTL_FAILED_PRECONDITION, folder + "/ca-key.pem is not the key of ca.pem");
   }
   if (!holds_now(authority.certificate)) {
-    return Status(IMCTL_FAILED_PRECONDITION,
-                  file + ": the authority ended " + end_of(authority.certificate) +
-                      ": make a new one, and have all believe it");
+    return Status(IMCTL_FAILED_PRECONDITION, file + ": the authority ended " +
+                                                 end_of(authority.certificate) +
+                                                 ": make a new one, and have all believe it");
   }
   return authority;
 }
 
 // What of the flags says whose it is.
-Result<Names> read_names(LocalCall& call, const LocalArguments& arguments, const std::string& name) {
+Result<Names> read_names(LocalCall& call, const LocalArguments& arguments,
+                         const std::string& name) {
   Names names;
   if (arguments.has("host")) names.hosts = arguments.repeated.at("host");
   for (const std::string& host : names.hosts) {
     if (!is_host_name(host)) {
-      return usage_error(call, "--host: '" + clean_line(host) + "' is no DNS name and no IP address");
+      return usage_error(call,
+                         "--host: '" + clean_line(host) + "' is no DNS name and no IP address");
     }
   }
-  const std::vector<std::pair<const char*, bool>> kinds = {
-      {"user", arguments.has("user")}, {"node", arguments.has("node")}, {"admin", arguments.has("admin")}};
+  const std::vector<std::pair<const char*, bool>> kinds = {{"user", arguments.has("user")},
+                                                           {"node", arguments.has("node")},
+                                                           {"admin", arguments.has("admin")}};
   for (const auto& [kind, given] : kinds) {
     if (!given) continue;
     if (!names.identity.empty()) {
       return usage_error(call, "--user, --node and --admin: only one of them can come in with it");
     }
     const std::string who = kind == std::string("admin") ? name : arguments.get(kind);
-    if (!is_identity_name(who) || (kind != std::string("user") && who.find('@') != std::string::npos)) {
+    if (!is_identity_name(who) ||
+        (kind != std::string("user") && who.find('@') != std::string::npos)) {
       return usage_error(call, std::string("--") + kind + ": '" + clean_line(who) +
                                    "' may be of letters, digits and ._-+ only" +
                                    (kind == std::string("user") ? ", and @" : ""));
@@ -211,8 +216,8 @@ Result<Names> read_names(LocalCall& call, const LocalArguments& arguments, const
 }
 
 bool is_file_name(const std::string& name) {
-  return is_identity_name(name) && name.size() <= kNameLimit && name.front() != '-' && name != "ca" &&
-         !name.ends_with("-key");
+  return is_identity_name(name) && name.size() <= kNameLimit && name.front() != '-' &&
+         name != "ca" && !name.ends_with("-key");
 }
 
 }  // namespace
@@ -236,7 +241,8 @@ Status init_tls(LocalCall& call) {
   if (is_host_name(machine.data())) name += std::string(" of ") + machine.data();
   Result<Key> key = make_key();
   if (!key.ok()) return key.status();
-  Result<Certificate> certificate = make_authority(*key, name.substr(0, kNameLimit), kAuthorityDays);
+  Result<Certificate> certificate =
+      make_authority(*key, name.substr(0, kNameLimit), kAuthorityDays);
   if (!certificate.ok()) return certificate.status();
   Result<std::string> pem = certificate_pem(*certificate);
   if (!pem.ok()) return pem.status();
@@ -266,9 +272,10 @@ Status issue_certificate(LocalCall& call) {
   if (!arguments.ok()) return arguments.status();
   const std::string& name = arguments->words.front();
   if (!is_file_name(name)) {
-    return usage_error(call, "'" + clean_line(name) +
-                                 "' is no name for a certificate: letters, digits and ._-+@, at most 64, "
-                                 "not `ca` and not ending with `-key`");
+    return usage_error(call,
+                       "'" + clean_line(name) +
+                           "' is no name for a certificate: letters, digits and ._-+@, at most 64, "
+                           "not `ca` and not ending with `-key`");
   }
   int days = kDefaultDays;
   const std::string days_text = arguments->get("days");
@@ -288,16 +295,18 @@ Status issue_certificate(LocalCall& call) {
   const bool renewed = fs::exists(fs::symlink_status(file));
   if (names->hosts.empty() && names->identity.empty()) {
     if (!renewed) {
-      return usage_error(call,
-                         "whose is it? --host NAME for a host, --user, --node or --admin for who comes "
-                         "in with it");
+      return usage_error(
+          call,
+          "whose is it? --host NAME for a host, --user, --node or --admin for who comes "
+          "in with it");
     }
     Result<std::vector<Certificate>> before = read_certificates(file);
     if (!before.ok()) return before.status();
     if (!is_signed_by(before->front(), authority->certificate)) {
       return {IMCTL_FAILED_PRECONDITION,
-              file + ": is not of this authority; say whose the new one is: --host, --user, --node, "
-                     "--admin"};
+              file +
+                  ": is not of this authority; say whose the new one is: --host, --user, --node, "
+                  "--admin"};
     }
     *names = names_of(before->front());
   }

@@ -74,11 +74,12 @@ class AccessControl::Asking {
   explicit Asking(AccessControl* access) : access_(access) {
     std::lock_guard lock(access_->authenticator_mutex_);
     authenticator_ = access_->authenticator_;
-    ++access_->asking_;
+    if (authenticator_ != nullptr) ++access_->asking_;
   }
   Asking(const Asking&) = delete;
   Asking& operator=(const Asking&) = delete;
   ~Asking() {
+    if (authenticator_ == nullptr) return;
     std::lock_guard lock(access_->authenticator_mutex_);
     if (--access_->asking_ == 0) access_->nobody_asks_.notify_all();
   }
@@ -164,7 +165,10 @@ void AccessControl::all_changed() {
   changes_.clear();
   std::vector<EntryPtr> entries;
   entries.reserve(entries_.size());
-  for (const auto& [key, entry] : entries_) entries.push_back(entry);
+  for (const auto& [key, entry] : entries_) {
+    if (entry->streams.empty()) entries.push_back(entry);
+  }
+  entries.insert(entries.end(), open_.begin(), open_.end());
   look_again(lock, entries);
 }
 
@@ -189,8 +193,8 @@ bool AccessControl::changed_since(uint64_t asked_at, const Grant& grant) const {
   const uint64_t newer = changes_told_ - asked_at;
   if (newer > changes_.size()) return true;
   auto matches = [&](const std::string& name) {
-    return name.compare(1, std::string::npos, name.front() == 'u' ? grant.user : grant.credential) ==
-           0;
+    return name.compare(1, std::string::npos,
+                        name.front() == 'u' ? grant.user : grant.credential) == 0;
   };
   return std::any_of(changes_.end() - static_cast<std::ptrdiff_t>(newer), changes_.end(), matches);
 }
@@ -232,8 +236,8 @@ AccessControl::EntryPtr AccessControl::find_or_make(Call& call) {
     by_use_.splice(by_use_.begin(), by_use_, at->second->use);
     return at->second;
   }
-  auto entry = std::make_shared<Entry>(
-      this, key, Question{params.token, params.certified_user, params.peer});
+  auto entry = std::make_shared<Entry>(this, key,
+                                       Question{params.token, params.certified_user, params.peer});
   by_use_.push_front(entry.get());
   entry->use = by_use_.begin();
   entries_.emplace(std::move(key), entry);
@@ -276,7 +280,8 @@ void AccessControl::answered(const EntryPtr& entry, uint64_t asked_at, Result<Pe
       name(entry);
       const bool stale = changed_since(asked_at, *grant);
       entry->answered_at = stale ? 0 : monotonic_now();
-      again = stale && watching_ && !entry->streams.empty();
+      // A call that came after the change is not to be let in by what was true before it.
+      again = stale && watching_ && (!entry->streams.empty() || !entry->waiting.empty());
     } else if (entry->grant == nullptr || is_verdict(answer.status().code())) {
       forget(entry);
       unname(entry);
@@ -285,8 +290,10 @@ void AccessControl::answered(const EntryPtr& entry, uint64_t asked_at, Result<Pe
     }
     again = (again || std::exchange(entry->ask_again, false)) && entry->grant != nullptr;
     entry->asking = again;
-    waiting.swap(entry->waiting);
-    waiting_ -= waiting.size();
+    if (!again) {
+      waiting.swap(entry->waiting);
+      waiting_ -= waiting.size();
+    }
     for (Call* call : entry->streams) {
       // What cannot be known just now ends nothing.
       if (entry->grant != nullptr && entry->grant != grant) continue;
@@ -360,6 +367,7 @@ void AccessControl::opened(const EntryPtr& entry, Call& call) {
     const bool lost = !entry->kept && entry->streams.empty();
     if (lost && entry->grant != nullptr) name(entry);
     entry->streams.insert(&call);
+    open_.insert(entry);
     if (entry->grant != nullptr && entry->grant->ends && !entry->expiry) {
       const auto left = *entry->grant->ends - SystemClock::now();
       entry->expiry = road_->timer().at(
@@ -379,6 +387,7 @@ void AccessControl::closed(const EntryPtr& entry, Call& call) {
   Lock lock(mutex_);
   streams_ -= entry->streams.erase(&call);
   if (!entry->streams.empty()) return;
+  open_.erase(entry);
   if (!entry->kept) unname(entry);
   if (entry->expiry) {
     road_->timer().cancel(*entry->expiry);

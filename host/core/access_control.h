@@ -1,10 +1,10 @@
-// Who calls with a credential, and whether that still holds: what the dispatcher asks before it lets
-// a user's call in.
+// Who calls with a credential, and whether that still holds: what the dispatcher asks before it
+// lets a user's call in.
 //
-// The answers come from whichever module serves imctl.auth.v1.Authenticator. They are kept while that
-// module tells of changes; a change has the credential looked at again, at once if streams are open
-// with it, and those end whose user may not have them any more. While it does not tell of changes,
-// each call is asked for.
+// The answers come from whichever module serves imctl.auth.v1.Authenticator. They are kept while
+// that module tells of changes; a change has the credential looked at again, at once if streams are
+// open with it, and those end whose user may not have them any more. While it does not tell of
+// changes, each call is asked for.
 #ifndef IMCTL_HOST_CORE_ACCESS_CONTROL_H
 #define IMCTL_HOST_CORE_ACCESS_CONTROL_H
 
@@ -124,7 +124,8 @@ class AccessControl {
   std::shared_ptr<const AccessRules> rules_ = std::make_shared<AccessRules>();
   bool watching_ = false;
   std::unordered_map<std::string, EntryPtr> entries_;
-  std::list<Entry*> by_use_;  // the one that was used last first
+  std::list<Entry*> by_use_;           // the one that was used last first
+  std::unordered_set<EntryPtr> open_;  // those with streams, kept or not
   // By "u" and the user, "c" and the credential.
   std::unordered_multimap<std::string, EntryPtr> by_name_;
   // The newest changes, to tell whether an answer is older than one; the last has this number.

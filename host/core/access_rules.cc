@@ -29,8 +29,8 @@ std::string_view trimmed(std::string_view text) {
 // "imctl.user.v1.Users/*": of what the names of methods are made, and `*`.
 bool is_glob(std::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) {
-    return std::isalnum(c) != 0 || std::string_view("._/*").find(static_cast<char>(c)) !=
-                                       std::string_view::npos;
+    return std::isalnum(c) != 0 ||
+           std::string_view("._/*").find(static_cast<char>(c)) != std::string_view::npos;
   });
 }
 
@@ -59,10 +59,9 @@ Result<CertifiedName> read_certificate(const FreeSetting& certificate) {
   std::string_view text = trimmed(certificate.text);
   if (text == "nobody") return CertifiedName();
   const size_t blank = text.find(' ');
-  CertifiedName found =
-      blank == std::string_view::npos
-          ? CertifiedName()
-          : name_of(text.substr(0, blank), trimmed(text.substr(blank)));
+  CertifiedName found = blank == std::string_view::npos
+                            ? CertifiedName()
+                            : name_of(text.substr(0, blank), trimmed(text.substr(blank)));
   if (found.kind != IMCTL_PRINCIPAL_NONE) return found;
   return Status(IMCTL_INVALID_ARGUMENT,
                 certificate.origin("certificates") + ": '" + std::string(text) +
@@ -71,21 +70,21 @@ Result<CertifiedName> read_certificate(const FreeSetting& certificate) {
 
 }  // namespace
 
-CertifiedName AccessRules::find(const std::vector<std::string>& names) const {
+CertifiedName AccessRules::find(const std::vector<std::string>& uris,
+                                const std::vector<std::string>& names) const {
   for (const std::string& name : names) {
     auto at = certificates.find(name);
     if (at != certificates.end()) return at->second;
   }
   constexpr std::string_view kScheme = "imctl://";
-  for (std::string_view name : names) {
-    if (!name.starts_with(kScheme)) continue;
-    name.remove_prefix(kScheme.size());
-    const size_t slash = name.find('/');
-    if (slash == std::string_view::npos) continue;
-    CertifiedName found = name_of(name.substr(0, slash), name.substr(slash + 1));
-    if (found.kind != IMCTL_PRINCIPAL_NONE) return found;
+  std::vector<CertifiedName> found;
+  for (std::string_view uri : uris) {
+    if (!uri.starts_with(kScheme)) continue;
+    uri.remove_prefix(kScheme.size());
+    const size_t slash = std::min(uri.find('/'), uri.size());
+    found.push_back(name_of(uri.substr(0, slash), uri.substr(std::min(slash + 1, uri.size()))));
   }
-  return {};
+  return found.size() == 1 ? found.front() : CertifiedName();
 }
 
 Result<AccessRules> read_access_rules(SettingsSources& sources,

@@ -15,7 +15,8 @@ namespace imctl::host {
 
 // Who somebody is with whom a certificate is proof enough.
 struct CertifiedName {
-  imctl_principal_kind kind = IMCTL_PRINCIPAL_NONE;  // of a user, a node, an administrator; or nobody
+  imctl_principal_kind kind =
+      IMCTL_PRINCIPAL_NONE;  // of a user, a node, an administrator; or nobody
   std::string name;
 };
 
@@ -23,10 +24,11 @@ struct AccessRules {
   std::map<std::string, std::vector<std::string>> roles;  // globs of methods
   std::map<std::string, CertifiedName> certificates;      // by a name that the certificate has
 
-  // Whom a certificate with these names stands for: what [certificates] says of the first that is
-  // there; else the first name of the form imctl://user/ann@example.org, imctl://node/NAME or
-  // imctl://admin/NAME; else nobody.
-  CertifiedName find(const std::vector<std::string>& names) const;
+  // Whom a certificate stands for: what [certificates] says of the first of its names (DNS names,
+  // the common name) that is there; else its only URI of the form imctl://user/ann@example.org,
+  // imctl://node/NAME or imctl://admin/NAME; else nobody.
+  CertifiedName find(const std::vector<std::string>& uris,
+                     const std::vector<std::string>& names) const;
 };
 
 // What the administrators' role is called that is there without being in [roles]: all methods.

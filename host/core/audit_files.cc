@@ -131,7 +131,8 @@ Result<bool> AuditWriter::find_end(uint64_t first, End* end) {
     for (size_t stop = bytes.size(); stop > 0;) {
       const size_t line_end = bytes.rfind('\n', stop - 1);
       if (line_end == std::string_view::npos) break;
-      const size_t before = line_end == 0 ? std::string_view::npos : bytes.rfind('\n', line_end - 1);
+      const size_t before =
+          line_end == 0 ? std::string_view::npos : bytes.rfind('\n', line_end - 1);
       if (before == std::string_view::npos && from > 0) break;  // it may begin further up
       const size_t begin = before == std::string_view::npos ? 0 : before + 1;
       const std::string_view line = bytes.substr(begin, line_end - begin);
@@ -177,8 +178,7 @@ Status AuditWriter::put_aside(uint64_t first, std::string_view bytes, size_t at,
 Status AuditWriter::begin(uint64_t first, const AuditOptions& options) {
   if (file_ != nullptr && ::fsync(file_->get()) != 0) return failed(name_, errno);
   std::string name = path(first);
-  const int fd =
-      ::open(name.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  const int fd = ::open(name.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (fd < 0) return failed(name, errno);
   file_ = std::make_shared<AuditFd>(fd);
   name_ = std::move(name);

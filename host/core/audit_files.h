@@ -50,7 +50,8 @@ class AuditWriter {
     uint64_t sequence = 0;  // of the last line; 0: there is none
     std::string hash = kNoAuditLine;
     std::string kind;  // of the last record
-    // Bytes after it that are no whole line, as a crash leaves them, and the file where they are now.
+    // Bytes after it that are no whole line, as a crash leaves them, and the file where they are
+    // now.
     size_t torn = 0;
     std::string torn_file;
   };
@@ -60,7 +61,8 @@ class AuditWriter {
   // Appends one line with one write(2). After an error nothing of it is there.
   Status append(std::string_view line, uint64_t sequence, const AuditOptions& options);
 
-  // Where lines were appended; for fdatasync(2), also beside what is done here. nullptr: nowhere yet.
+  // Where lines were appended; for fdatasync(2), also beside what is done here. nullptr: nowhere
+  // yet.
   std::shared_ptr<AuditFd> file() const { return file_; }
 
  private:

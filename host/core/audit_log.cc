@@ -111,7 +111,8 @@ std::string AuditLog::problem() const {
     return "the audit log cannot be written, and " + std::to_string(lost_) +
            " records are lost so far: " + why_;
   }
-  if (!unsynced_.empty()) return "records of the audit log may not outlast a power cut: " + unsynced_;
+  if (!unsynced_.empty())
+    return "records of the audit log may not outlast a power cut: " + unsynced_;
   return {};
 }
 
@@ -152,8 +153,8 @@ bool AuditLog::ready() {
     lost_ = count;  // that one is none of them
     return false;
   }
-  tell_(IMCTL_LOG_WARN, "audit log: it is written again; " + std::to_string(count) +
-                            " records are lost");
+  tell_(IMCTL_LOG_WARN,
+        "audit log: it is written again; " + std::to_string(count) + " records are lost");
   return true;
 }
 

@@ -1,8 +1,8 @@
-// The audit log: who did what on this host, and who was refused. Files of JSON lines that only grow, in
-// a chain of hashes (audit_record.h), so that what is changed afterwards shows.
+// The audit log: who did what on this host, and who was refused. Files of JSON lines that only
+// grow, in a chain of hashes (audit_record.h), so that what is changed afterwards shows.
 //
-// Administration goes on whatever happens to it: a record that cannot be written is counted, loudly, and
-// as soon as writing works again a record says how many were lost.
+// Administration goes on whatever happens to it: a record that cannot be written is counted,
+// loudly, and as soon as writing works again a record says how many were lost.
 #ifndef IMCTL_HOST_CORE_AUDIT_LOG_H
 #define IMCTL_HOST_CORE_AUDIT_LOG_H
 
@@ -37,7 +37,8 @@ class AuditLog {
 
   void configure(const AuditOptions& options);
 
-  // Finds the end of the chain, and from then on takes records. The first says that the host started.
+  // Finds the end of the chain, and from then on takes records. The first says that the host
+  // started.
   void start(AuditRecord record);
   // The last one says that it stopped; all is on the disk then. Nothing is taken any more.
   void stop(AuditRecord record);

@@ -135,8 +135,9 @@ Result<AuditCheck> walk(const std::string& folder, const std::vector<AuditHead>&
                                        std::to_string(reader.line_number()) + ": " + why);
   };
   auto differs = [](const AuditHead& head) {
-    return Status(IMCTL_DATA_LOSS, "record " + std::to_string(head.sequence) +
-                                       " is not the one that was expected: the chain was written anew");
+    return Status(IMCTL_DATA_LOSS,
+                  "record " + std::to_string(head.sequence) +
+                      " is not the one that was expected: the chain was written anew");
   };
   for (;;) {
     std::string_view line;
@@ -192,7 +193,8 @@ Result<AuditCheck> walk(const std::string& folder, const std::vector<AuditHead>&
     const std::string number = std::to_string(expected[i].sequence);
     if (check.records > 0 && expected[i].sequence < check.first) {
       return Status(IMCTL_FAILED_PRECONDITION,
-                    "record " + number + " is older than all that are kept, of which the first is " +
+                    "record " + number +
+                        " is older than all that are kept, of which the first is " +
                         std::to_string(check.first) + ": expect a newer one");
     }
     return Status(IMCTL_DATA_LOSS, "record " + number + " is missing: the log ends with record " +
@@ -204,8 +206,7 @@ Result<AuditCheck> walk(const std::string& folder, const std::vector<AuditHead>&
 
 }  // namespace
 
-Result<AuditCheck> verify_audit(const std::string& folder,
-                                const std::vector<AuditHead>& expected) {
+Result<AuditCheck> verify_audit(const std::string& folder, const std::vector<AuditHead>& expected) {
   constexpr int kTries = 5;
   for (int i = 1;; ++i) {
     const std::vector<uint64_t> before = list_audit_files(folder);

@@ -28,8 +28,8 @@ class AuditReader {
   explicit AuditReader(std::string folder, AuditPlace from = {});
 
   // The next line; `line` holds until the next call. False: there is no more yet. A line without an
-  // end, or longer than kMaxAuditLine, is given in parts if a newer file follows or nothing else could
-  // be; read_link() knows that they are none.
+  // end, or longer than kMaxAuditLine, is given in parts if a newer file follows or nothing else
+  // could be; read_link() knows that they are none.
   Result<bool> next(std::string_view* line);
 
   // Of the line that next() gave, and of the one that comes next.
@@ -77,9 +77,10 @@ struct AuditCheck {
   uint64_t lost = 0;   // that could not be written, as records say
 };
 
-// Walks the whole chain. What is behind the last line and no line counts only if nothing is expected:
-// else a host may be about to write it. DATA_LOSS: where it breaks, as FILE:LINE, or which of `expected` is not in it.
-// FAILED_PRECONDITION: one of `expected` is older than all that is kept.
+// Walks the whole chain. What is behind the last line and no line counts only if nothing is
+// expected: else a host may be about to write it. DATA_LOSS: where it breaks, as FILE:LINE, or
+// which of `expected` is not in it. FAILED_PRECONDITION: one of `expected` is older than all that
+// is kept.
 Result<AuditCheck> verify_audit(const std::string& folder, const std::vector<AuditHead>& expected);
 
 }  // namespace imctl::host

@@ -22,8 +22,9 @@ struct AuditRecord {
   // What a record may be about.
   static constexpr const char* kCall = "call";        // that ended
   static constexpr const char* kRefusal = "refusal";  // of a caller, before the call began
-  static constexpr const char* kOthers = "refusals";  // so many different ones that they are only counted
-  static constexpr const char* kStart = "start";      // of the host
+  static constexpr const char* kOthers =
+      "refusals";  // so many different ones that they are only counted
+  static constexpr const char* kStart = "start";  // of the host
   static constexpr const char* kStop = "stop";
   static constexpr const char* kTorn = "torn";  // what a crash left at the end was put aside
   static constexpr const char* kLost = "lost";  // so many records could not be written

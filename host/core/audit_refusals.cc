@@ -11,9 +11,8 @@ constexpr size_t kKeyPart = 256;
 
 std::string key_of(const AuditRecord& refusal) {
   std::string key;
-  for (std::string_view part :
-       {std::string_view(refusal.user), without_port(refusal.from),
-        std::string_view(refusal.method), std::string_view(refusal.code)}) {
+  for (std::string_view part : {std::string_view(refusal.user), without_port(refusal.from),
+                                std::string_view(refusal.method), std::string_view(refusal.code)}) {
     key.append(part.substr(0, kKeyPart)).push_back('\0');
   }
   return key;

@@ -1,5 +1,5 @@
-// Refusals on their way to the audit log. A stranger may be refused as often as they like and make up
-// a new name each time: neither what is kept here nor what is written grows with that.
+// Refusals on their way to the audit log. A stranger may be refused as often as they like and make
+// up a new name each time: neither what is kept here nor what is written grows with that.
 #ifndef IMCTL_HOST_CORE_AUDIT_REFUSALS_H
 #define IMCTL_HOST_CORE_AUDIT_REFUSALS_H
 
@@ -14,11 +14,11 @@
 
 namespace imctl::host {
 
-// Two are the same if they are of the same user, from the same address but for its port, of the same
-// method and with the same code. The first is written at once; those that follow are counted, and a
-// minute later the last of them is written with the count. Of more than kDistinct different ones at a
-// time the others are only counted, together. So in a minute there are at most 2 * kDistinct + 1
-// records.
+// Two are the same if they are of the same user, from the same address but for its port, of the
+// same method and with the same code. The first is written at once; those that follow are counted,
+// and a minute later the last of them is written with the count. Of more than kDistinct different
+// ones at a time the others are only counted, together. So in a minute there are at most 2 *
+// kDistinct + 1 records.
 //
 // One thread at a time. Times are nanoseconds of any clock that does not go back.
 class AuditRefusals {

@@ -48,8 +48,9 @@ Status check_owner_field(const google::protobuf::MethodDescriptor& method) {
     return {};
   }
   return {IMCTL_FAILED_PRECONDITION,
-          method.full_name() + " is for users' own data (ACCESS_SELF), but its rules name no string "
-                               "field of its request as `owner`, or its requests are a stream"};
+          method.full_name() +
+              " is for users' own data (ACCESS_SELF), but its rules name no string "
+              "field of its request as `owner`, or its requests are a stream"};
 }
 
 }  // namespace
@@ -108,7 +109,8 @@ Result<InstanceSpec> spec_of(std::shared_ptr<const Description> description) {
     }
     for (int i = 0; i < found->method_count(); ++i) {
       Status status = check_owner_field(*found->method(i));
-      if (!status.ok()) return Status(status.code(), "module " + spec.name + ": " + status.message());
+      if (!status.ok())
+        return Status(status.code(), "module " + spec.name + ": " + status.message());
       spec.methods.push_back(method_info(*found->method(i)));
     }
   }

@@ -54,10 +54,10 @@ Result<std::shared_ptr<Descriptors>> Descriptors::make(const Manifest& manifest)
   Builder builder(manifest, made->pool_.get());
   for (const google::protobuf::FileDescriptorProto& file : manifest.file()) {
     if (made->pool_->FindFileByName(file.name()) == nullptr && !builder.build(file.name())) {
-      return Status(IMCTL_INVALID_ARGUMENT,
-                    "the manifest's descriptors do not hold together: " +
-                        (builder.error().empty() ? file.name() + " cannot be built"
-                                                 : builder.error()));
+      return Status(
+          IMCTL_INVALID_ARGUMENT,
+          "the manifest's descriptors do not hold together: " +
+              (builder.error().empty() ? file.name() + " cannot be built" : builder.error()));
     }
     if (std::find(made->files_.begin(), made->files_.end(), file.name()) == made->files_.end()) {
       made->files_.push_back(file.name());

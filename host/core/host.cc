@@ -316,10 +316,11 @@ void Host::audit_end(const CallParams& params, const Route& route, std::string_v
                      const Status& status) {
   AuditRecord record = audit_record(AuditRecord::kCall, params, status);
   record.what = audit_requests_.text(route, request);
-  // What a stranger can repeat without end. That it went well takes a credential, or a change.
-  const bool refused =
-      status.code() == IMCTL_UNAUTHENTICATED || status.code() == IMCTL_PERMISSION_DENIED ||
-      (params.principal_kind == IMCTL_PRINCIPAL_NONE && !status.ok());
+  // What strangers and users can repeat without end, until what is older is gone. That it went well
+  // takes a change.
+  const bool refused = status.code() == IMCTL_UNAUTHENTICATED ||
+                       status.code() == IMCTL_PERMISSION_DENIED ||
+                       (params.principal_kind != IMCTL_PRINCIPAL_ADMIN && !status.ok());
   if (refused) {
     audit_->refuse(std::move(record));
   } else {

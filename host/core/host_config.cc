@@ -134,8 +134,7 @@ Result<HostConfig> read_host_config(SettingsSources& sources, const Descriptors&
     return Status(IMCTL_INVALID_ARGUMENT, section->origin("tls_client_ca") +
                                               ": is of use with host.tls_cert and host.tls_key");
   }
-  config.socket_mode =
-      static_cast<uint32_t>(std::stoul(fields.text("socket_mode"), nullptr, 8));
+  config.socket_mode = static_cast<uint32_t>(std::stoul(fields.text("socket_mode"), nullptr, 8));
   config.modules = fields.list("modules");
   config.modules_origin = section->origin("modules");
   config.module_path = fields.list("module_path");

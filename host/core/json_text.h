@@ -7,8 +7,8 @@
 
 namespace imctl::host {
 
-// In quotes. What is not UTF-8 becomes U+FFFD; control characters, DEL too, are escaped, so that what
-// is printed drives no terminal and stays on one line.
+// In quotes. What is not UTF-8 becomes U+FFFD; control characters, DEL too, are escaped, so that
+// what is printed drives no terminal and stays on one line.
 void append_json_string(std::string* out, std::string_view text);
 
 }  // namespace imctl::host

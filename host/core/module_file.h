@@ -17,7 +17,7 @@ std::string_view abi_pin();
 struct ModuleFile {
   std::string path;  // empty: built into the program
   Manifest manifest;
-  std::string manifest_bytes;  // all of it
+  std::string manifest_bytes;       // all of it
   std::vector<std::string> needed;  // DT_NEEDED
   std::string identity;             // differs when another file has taken the path
 };

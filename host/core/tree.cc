@@ -131,8 +131,8 @@ Tree TreeMaker::any_tree(const Message& any) {
   std::unique_ptr<Message> message;
   if (inner != nullptr) message.reset(factory.GetPrototype(inner)->New());
   if (message == nullptr || !message->ParseFromString(value)) {
-    tree.add("value", options_.bytes ? text(base64(value))
-                                     : text(std::to_string(value.size()) + " bytes"));
+    tree.add("value",
+             options_.bytes ? text(base64(value)) : text(std::to_string(value.size()) + " bytes"));
     return tree;
   }
   Tree content = this->message(*message);

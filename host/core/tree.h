@@ -33,13 +33,14 @@ struct Tree {
 
 // How much of a message is told.
 struct TreeOptions {
-  bool bytes = true;     // what is in bytes fields; else "N bytes"
-  bool defaults = true;  // fields without presence that have their default, so scripts need not guess
+  bool bytes = true;  // what is in bytes fields; else "N bytes"
+  bool defaults =
+      true;  // fields without presence that have their default, so scripts need not guess
   size_t most = SIZE_MAX;  // about so many characters; what is more is cut off, and ends with "…"
 };
 
-// Protobuf's JSON mapping with field names as in the .proto. Secret fields never are there, also not
-// in an Any. An Any of a type that the message's own descriptors do not have is
+// Protobuf's JSON mapping with field names as in the .proto. Secret fields never are there, also
+// not in an Any. An Any of a type that the message's own descriptors do not have is
 // {"@type": ..., "value": BASE64}.
 Tree to_tree(const google::protobuf::Message& message, const TreeOptions& options = {});
 

@@ -23,8 +23,8 @@ class Wakes {
   // Something was written.
   void came();
 
-  // Calls `wake` soon after something came, on a thread of its own where it may take a while. It may
-  // be called once more after unwatch().
+  // Calls `wake` soon after something came, on a thread of its own where it may take a while. It
+  // may be called once more after unwatch().
   uint64_t watch(std::function<void()> wake);
   void unwatch(uint64_t watch);
 

@@ -4,25 +4,24 @@
 #include <grpcpp/security/tls_certificate_provider.h>
 #include <grpcpp/security/tls_credentials_options.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 
 #include <algorithm>
 #include <array>
 #include <cctype>
 #include <cstring>
+#include <mutex>
+#include <unordered_map>
 #include <vector>
 
 #include "core/host.h"
+#include "road/loopback.h"
 
 namespace imctl::host {
 namespace {
 
 constexpr unsigned kReadAgainSeconds = 1;
-
-bool is_loopback(const std::string& address) {
-  std::string host = address.substr(0, address.rfind(':'));
-  return host == "localhost" || host == "[::1]" || host.rfind("127.", 0) == 0;
-}
 
 std::string openssl_reason() {
   const unsigned long first = ERR_peek_error();
@@ -57,18 +56,72 @@ Status check_files(const HostConfig& config) {
   return {};
 }
 
-// All names of a certificate that was verified; URIs first, which are meant for programs.
-std::vector<std::string> certified_names(const grpc::ServerContextBase& context) {
-  std::vector<std::string> names;
-  std::shared_ptr<const grpc::AuthContext> auth = context.auth_context();
-  if (auth == nullptr || !auth->IsPeerAuthenticated()) return names;
-  for (const char* kind : {GRPC_PEER_URI_PROPERTY_NAME, GRPC_PEER_DNS_PROPERTY_NAME,
-                           GRPC_X509_CN_PROPERTY_NAME}) {
-    for (const grpc::string_ref& name : auth->FindPropertyValues(kind)) {
-      names.emplace_back(name.data(), name.size());
-    }
+std::vector<std::string> properties(const grpc::AuthContext& auth, const char* kind) {
+  std::vector<std::string> values;
+  for (const grpc::string_ref& value : auth.FindPropertyValues(kind)) {
+    values.emplace_back(value.data(), value.size());
   }
-  return names;
+  return values;
+}
+
+// When a certificate in PEM ends, in nanoseconds of CLOCK_MONOTONIC. A connection outlives the look
+// that was taken at its beginning.
+int64_t end_of(const std::string& pem) {
+  std::unique_ptr<BIO, decltype(&BIO_free)> bio(
+      BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())), &BIO_free);
+  std::unique_ptr<X509, decltype(&X509_free)> certificate(
+      PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr), &X509_free);
+  int days = 0;
+  int seconds = 0;
+  if (certificate == nullptr ||
+      ASN1_TIME_diff(&days, &seconds, nullptr, X509_get0_notAfter(certificate.get())) != 1) {
+    return monotonic_now();
+  }
+  constexpr int64_t kDay = 24 * 3600;
+  return monotonic_now() + (days * kDay + seconds) * 1'000'000'000;
+}
+
+// The ends of certificates that were seen, by their text: reading one takes longer than a call.
+class CertificateEnds {
+ public:
+  int64_t find(const std::string& pem) {
+    std::lock_guard lock(mutex_);
+    auto at = ends_.find(pem);
+    if (at != ends_.end()) return at->second;
+    if (ends_.size() >= kMost) ends_.clear();
+    return ends_[pem] = end_of(pem);
+  }
+
+ private:
+  static constexpr size_t kMost = 1024;
+  std::mutex mutex_;
+  std::unordered_map<std::string, int64_t> ends_;
+};
+
+int64_t certificate_end(const grpc::AuthContext& auth) {
+  static CertificateEnds ends;
+  std::vector<std::string> pem = properties(auth, GRPC_X509_PEM_CERT_PROPERTY_NAME);
+  return pem.empty() ? monotonic_now() : ends.find(pem.front());
+}
+
+// Whom the certificate of the connection stands for, if it has one that was verified. What is begun
+// with it ends with it.
+CertifiedName certified(const AccessRules& rules, const grpc::ServerContextBase& context,
+                        CallParams* params) {
+  std::shared_ptr<const grpc::AuthContext> auth = context.auth_context();
+  if (auth == nullptr || !auth->IsPeerAuthenticated()) return {};
+  std::vector<std::string> names = properties(*auth, GRPC_PEER_DNS_PROPERTY_NAME);
+  std::vector<std::string> common = properties(*auth, GRPC_X509_CN_PROPERTY_NAME);
+  names.insert(names.end(), common.begin(), common.end());
+  CertifiedName known = rules.find(properties(*auth, GRPC_PEER_URI_PROPERTY_NAME), names);
+  if (known.kind == IMCTL_PRINCIPAL_NONE) return known;
+  const int64_t end = certificate_end(*auth);
+  if (end <= monotonic_now()) return {};
+  if (params->deadline == 0 || end < params->deadline) {
+    params->deadline = end;
+    params->watch_deadline = true;
+  }
+  return known;
 }
 
 }  // namespace
@@ -124,9 +177,13 @@ Result<std::string> bearer_token(std::string_view authorization) {
       authorization.size() > kScheme.size() &&
       std::equal(kScheme.begin(), kScheme.end(), authorization.begin(),
                  [](char wanted, unsigned char c) { return wanted == std::tolower(c); });
-  if (bearer) return std::string(authorization.substr(kScheme.size()));
+  constexpr size_t kLongest = 4096;
+  if (bearer && authorization.size() <= kLongest) {
+    return std::string(authorization.substr(kScheme.size()));
+  }
   return Status(IMCTL_UNAUTHENTICATED,
-                "the metadata `authorization` has to be of the form `Bearer TOKEN`");
+                "the metadata `authorization` has to be of the form `Bearer TOKEN`, of at most " +
+                    std::to_string(kLongest) + " bytes");
 }
 
 void identify_connection(const Entrance& entrance, const grpc::ServerContextBase& context,
@@ -144,7 +201,7 @@ void identify_connection(const Entrance& entrance, const grpc::ServerContextBase
     }
   }
   if (entrance.tls && !config.tls_client_ca.empty()) {
-    CertifiedName known = entrance.host.access().rules()->find(certified_names(context));
+    CertifiedName known = certified(*entrance.host.access().rules(), context, params);
     if (known.kind == IMCTL_PRINCIPAL_USER) {
       params->certified_user = known.name;
       return;

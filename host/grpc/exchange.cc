@@ -81,7 +81,6 @@ Result<CallParams> call_params(const Entrance& entrance, MethodSlot* target,
                                grpc::CallbackServerContext& context) {
   CallParams params;
   params.target = target;
-  identify_connection(entrance, context, &params);
   gpr_timespec left =
       gpr_time_sub(gpr_convert_clock_type(context.raw_deadline(), GPR_CLOCK_REALTIME),
                    gpr_now(GPR_CLOCK_REALTIME));
@@ -89,6 +88,7 @@ Result<CallParams> call_params(const Entrance& entrance, MethodSlot* target,
   if (left.tv_sec < kFarSeconds) {
     params.deadline = monotonic_now() + left.tv_sec * 1'000'000'000 + left.tv_nsec;
   }
+  identify_connection(entrance, context, &params);
   ReadHop hop;
   Status status;
   for (const auto& [key_ref, value_ref] : context.client_metadata()) {

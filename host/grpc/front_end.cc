@@ -45,7 +45,7 @@ class KnownMethods final : public grpc::Service {
   static grpc::internal::MethodHandler* unary_handler(const Entrance& entrance, MethodSlot* slot) {
     return new CallbackUnaryHandler<grpc::ByteBuffer, grpc::ByteBuffer>(
         [&entrance, slot](grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
-                      grpc::ByteBuffer* reply) {
+                          grpc::ByteBuffer* reply) {
           return start_unary(entrance, slot, context, request, reply);
         });
   }

@@ -157,7 +157,8 @@ class Refusal final : public ByteReactor {
 
 }  // namespace
 
-ByteReactor* start_stream(const Entrance& entrance, MethodSlot* target, grpc::CallbackServerContext* context) {
+ByteReactor* start_stream(const Entrance& entrance, MethodSlot* target,
+                          grpc::CallbackServerContext* context) {
   auto* reactor = new StreamReactor(entrance, target, context);
   reactor->start();
   return reactor;

@@ -16,7 +16,8 @@ class MethodSlot;
 using ByteReactor = grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>;
 
 // Starts the call; the reactor deletes itself.
-ByteReactor* start_stream(const Entrance& entrance, MethodSlot* target, grpc::CallbackServerContext* context);
+ByteReactor* start_stream(const Entrance& entrance, MethodSlot* target,
+                          grpc::CallbackServerContext* context);
 
 // By a name from the wire, served or not.
 ByteReactor* start_by_name(const Entrance& entrance, const std::string& name,

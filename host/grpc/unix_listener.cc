@@ -95,8 +95,8 @@ Result<std::unique_ptr<UnixListener>> UnixListener::open(const std::string& path
   if (!status.ok()) return status;
   int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   mode_t mask = umask(0177);  // nobody else until it has its mode
-  bool bound = listener >= 0 &&
-               bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0;
+  bool bound =
+      listener >= 0 && bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0;
   umask(mask);
   if (!bound || chmod(path.c_str(), mode) != 0 || listen(listener, kBacklog) != 0) {
     std::string why = std::strerror(errno);
@@ -144,6 +144,7 @@ void UnixListener::loop(grpc::Server* server) {
     }
     std::shared_ptr<const Peer> peer = peer_of(connection);
     connection = apart(connection);
+    if (connection < 0) continue;  // half of all that may be open is: nobody else can be told apart
     {
       std::lock_guard lock(mutex_);
       peers_[connection] = std::move(peer);
@@ -164,9 +165,8 @@ int UnixListener::apart(int connection) {
   int moved = -1;
   if (last_ + 1 < end) moved = fcntl(connection, F_DUPFD_CLOEXEC, std::max(last_ + 1, end / 2));
   if (moved < 0) moved = fcntl(connection, F_DUPFD_CLOEXEC, end / 2);
-  if (moved < 0) return connection;
-  last_ = moved;
   close(connection);
+  if (moved >= 0) last_ = moved;
   return moved;
 }
 

@@ -248,6 +248,8 @@ void Call::finish(Status status, BufferRef reply) {
     status_ = std::move(status);
     if (status_.ok()) reply_ = std::move(reply);
     caller_ready_ = true;
+  } else {
+    callee_status_ = std::move(status);
   }
   pump(lock);
 }
@@ -492,7 +494,15 @@ bool Call::callee_step(std::unique_lock<std::mutex>& lock) {
 void Call::retire_callee(std::unique_lock<std::mutex>& lock) {
   callee_retired_ = true;
   int32_t code = status_.code();
+  // A caller who left is recorded as that; what was done all the same is recorded too.
+  const bool left = cancelled() != 0 && instance_ != nullptr;
+  std::shared_ptr<const Route> audited = left ? audited_ : nullptr;
+  BufferRef request = audited_request_;
   lock.unlock();
+  if (audited != nullptr) {
+    audited->instance->road()->audit_end(params_, *audited, request.view(), callee_status_);
+    audited.reset();
+  }
   if (bound_ && events_.on_released != nullptr) events_.on_released(events_user_);
   if (instance_ != nullptr) {
     int64_t took = monotonic_now() - started_;
@@ -542,8 +552,8 @@ bool Call::caller_step(std::unique_lock<std::mutex>& lock) {
 void Call::finish_caller(std::unique_lock<std::mutex>& lock) {
   caller_told_ = true;
   BufferRef reply = std::move(reply_);
-  std::shared_ptr<const Route> audited = std::move(audited_);
-  BufferRef request = std::move(audited_request_);
+  std::shared_ptr<const Route> audited = audited_;
+  BufferRef request = audited_request_;
   Timer* timer = timer_;
   std::vector<CallRef> children;
   for (Call* child : children_) {

@@ -69,18 +69,18 @@ struct CallParams {
   MethodSlot* target = nullptr;
   imctl_principal_kind principal_kind = IMCTL_PRINCIPAL_NONE;
   std::string principal;
-  // What the caller brings to prove that they are a user, until somebody has looked at it: a token, or
-  // the user whom their certificate names.
+  // What the caller brings to prove that they are a user, until somebody has looked at it: a token,
+  // or the user whom their certificate names.
   std::string token;
   std::string certified_user;
   std::shared_ptr<const Grant> grant;  // of a user, unless another host vouches for them
-  std::string caller_module;         // empty: a front end
-  const Instance* caller = nullptr;  // that module, if it is here; stays while the call does
-  std::string node;                  // the other host that it came from, as proved; empty: none
-  std::string peer;                  // where it came in: "ipv4:127.0.0.1:4711", "unix:", "embedded"
-  std::string call_id;               // empty: a new one
-  int64_t deadline = 0;              // 0: none
-  bool watch_deadline = false;       // the caller does not end the call at its deadline by itself
+  std::string caller_module;           // empty: a front end
+  const Instance* caller = nullptr;    // that module, if it is here; stays while the call does
+  std::string node;                    // the other host that it came from, as proved; empty: none
+  std::string peer;             // where it came in: "ipv4:127.0.0.1:4711", "unix:", "embedded"
+  std::string call_id;          // empty: a new one
+  int64_t deadline = 0;         // 0: none
+  bool watch_deadline = false;  // the caller does not end the call at its deadline by itself
   uint32_t flags = 0;
   uint32_t depth = 0;
   Call* parent = nullptr;  // its cancel is this one's too; borrowed
@@ -142,10 +142,14 @@ class Call final : public imctl_call {
   void move(const Status& status);
   // Whose call it is: before the handler begins.
   void identify(std::shared_ptr<const Grant> grant, std::shared_ptr<Identity> identity);
+  // The user is let in because it is about what is theirs, not by a role: that cannot be taken
+  // away.
+  void mark_own() { own_ = true; }
+  bool is_own() const { return own_; }
   // From now on it ends when the identity does; once, of a stream from outside.
   void open_for_identity();
-  // It came from outside, and how it ends is recorded before the caller hears of it. As long as it is
-  // not served: then the method is that of another copy of its module.
+  // It came from outside, and how it ends is recorded before the caller hears of it. As long as it
+  // is not served: then the method is that of another copy of its module.
   void audit_as(std::shared_ptr<const Route> route);
   // Before one of those above, if there is a parent: takes a place among its children. A parent
   // that is cancelled already cancels this.
@@ -201,8 +205,8 @@ class Call final : public imctl_call {
   std::shared_ptr<Instance> instance_;
   const MethodInfo* method_ = nullptr;
   const imctl_method* entry_ = nullptr;
-  // Of a call that is audited, until it ended: what it is about, and its request, or its stream's first
-  // message.
+  // Of a call that is audited, until it ended: what it is about, and its request, or its stream's
+  // first message.
   std::shared_ptr<const Route> audited_;
   BufferRef audited_request_;
   int64_t started_ = 0;
@@ -225,6 +229,7 @@ class Call final : public imctl_call {
   imctl_call_events events_{};
   void* events_user_ = nullptr;
   Status status_;
+  Status callee_status_;  // if the caller had left before
   BufferRef reply_;
   Pipe inbound_;   // caller to callee
   Pipe outbound_;  // callee to caller
@@ -233,6 +238,7 @@ class Call final : public imctl_call {
   Timer* timer_ = nullptr;
   Timer::Id deadline_timer_;
   std::shared_ptr<Identity> identity_;
+  bool own_ = false;     // set before the handler begins
   bool opened_ = false;  // identity_ was told
 };
 

@@ -141,7 +141,7 @@ Status Dispatcher::check_dry_run(const Call& call, const MethodInfo& method) {
           method.name + " does not support dry run; nothing was changed"};
 }
 
-Status Dispatcher::check_access(const Call& call, const MethodInfo& method) const {
+Status Dispatcher::check_access(Call& call, const MethodInfo& method) const {
   const CallParams& params = call.params();
   if (method.access == Access::kPublic) return {};
   switch (params.principal_kind) {
@@ -166,14 +166,16 @@ Status Dispatcher::check_access(const Call& call, const MethodInfo& method) cons
       const Grant& grant = params.grant == nullptr ? plain : *params.grant;
       Status status = check_grant(grant, method);
       if (!status.ok() || method.access != Access::kSelf) return status;
-      if (grant.has_role_for(method.name)) return {};
-      return road_->check_owner(call, method);
+      status = road_->check_owner(call, method);
+      if (status.ok()) call.mark_own();
+      return grant.has_role_for(method.name) ? Status() : status;
     }
     case IMCTL_PRINCIPAL_NONE: break;
   }
   return {IMCTL_UNAUTHENTICATED,
-          method.name + " needs a credential: a token (`imctl login`), a certificate, or the host's "
-                        "own unix socket for its administrators"};
+          method.name +
+              " needs a credential: a token (`imctl login`), a certificate, or the host's "
+              "own unix socket for its administrators"};
 }
 
 // All but whose it is.
@@ -190,10 +192,15 @@ Status Dispatcher::check_grant(const Grant& grant, const MethodInfo& method) {
               ", and for users with a role that has it"};
 }
 
-// A user does not change, nor what is theirs.
 Status Dispatcher::check_again(const Call& call, const Grant& grant) {
   std::shared_ptr<const Route> route = call.params().target->route();
-  return route == nullptr ? Status() : check_grant(grant, route->served->info);
+  if (route == nullptr) return {};
+  const MethodInfo& method = route->served->info;
+  Status status = check_grant(grant, method);
+  if (!status.ok() || method.access != Access::kSelf) return status;
+  if (call.is_own() || grant.has_role_for(method.name)) return {};
+  return {IMCTL_PERMISSION_DENIED,
+          grant.user + " has no role any more that lets them call " + method.name + " for others"};
 }
 
 }  // namespace imctl::host

@@ -33,7 +33,7 @@ class Dispatcher {
   // The filters, in order. Each says why not, or OK.
   Status check_bounds(const Call& call) const;
   static Status check_dry_run(const Call& call, const MethodInfo& method);
-  Status check_access(const Call& call, const MethodInfo& method) const;
+  Status check_access(Call& call, const MethodInfo& method) const;
   static Status check_grant(const Grant& grant, const MethodInfo& method);
   void audit(const Call& call, const Status& status) const;
   void admit(Call& call);

@@ -45,6 +45,15 @@ Task<Result<std::vector<std::string>>> TokensService::allowed_scope(std::vector<
   co_return wanted;
 }
 
+// Seconds that the token of the call still holds: it makes none that holds longer.
+Task<int64_t> TokensService::left_of(const Context& context) {
+  const std::string credential(context.metadata("imctl-credential"));
+  if (credential.empty()) co_return kMaxTime;
+  auto found = co_await core_->store.get<StoredToken>(kTokens, credential);
+  if (!found.ok() || !*found || (*found)->value.expires() == 0) co_return kMaxTime;
+  co_return std::max<int64_t>(1, (*found)->value.expires() - unix_now());
+}
+
 Task<Result<v1::CreateTokenResponse>> TokensService::create(const v1::CreateTokenRequest& request,
                                                             const Context& context) {
   const auto options = core_->options();
@@ -80,6 +89,7 @@ Task<Result<v1::CreateTokenResponse>> TokensService::create(const v1::CreateToke
   Result<std::vector<std::string>> scope =
       co_await allowed_scope(std::move(asked_scope), std::move(credential));
   if (!scope.ok()) co_return scope.status();
+  if (is_user) lifetime = std::min(lifetime, co_await left_of(context));
   v1::CreateTokenResponse response;
   if (context.dry_run()) {
     set_time(unix_now() + lifetime, response.mutable_expires());

@@ -18,6 +18,7 @@ class TokensService {
   Task<Result<v1::RevokeTokenResponse>> revoke(const v1::RevokeTokenRequest& request,
                                                const Context& context);
   // The scope of a new token, which may not be wider than that of the one the call is made with.
+  Task<int64_t> left_of(const Context& context);
   Task<Result<std::vector<std::string>>> allowed_scope(std::vector<std::string> wanted,
                                                        std::string credential);
 

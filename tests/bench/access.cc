@@ -27,8 +27,7 @@ std::string imctl(const std::string& arguments) {
 // A host that wants to know who calls, and a user of it who may make the calls.
 class GuardedHost {
  public:
-  explicit GuardedHost(bool tls)
-      : port_(free_port()), tls_(tls), process_(command()) {
+  explicit GuardedHost(bool tls) : port_(free_port()), tls_(tls), process_(command()) {
     if (!wait_listening(port_)) throw std::runtime_error("the host does not start");
     const std::string server = " --server unix:" + folder_.path() + "/data/imctl.sock";
     (void)imctl("user add bench --roles bench" + server);
@@ -43,9 +42,9 @@ class GuardedHost {
   std::string authority() const { return folder_.path() + "/tls/ca.pem"; }
   std::vector<std::string> command() const {
     const std::string tls = folder_.path() + "/tls";
-    std::vector<std::string> all = serve_command(folder_.path() + "/data", port_,
-                                                 "bench,user,storage-sqlite",
-                                                 IMCTL_BENCH_MODULES "," IMCTL_MODULES);
+    std::vector<std::string> all =
+        serve_command(folder_.path() + "/data", port_, "bench,user,storage-sqlite",
+                      IMCTL_BENCH_MODULES "," IMCTL_MODULES);
     auto set = [&all](const std::string& setting) { all.insert(all.end(), {"--set", setting}); };
     set("host.auth=required");
     set("roles.bench=imctl.bench.v1.Bench/*");

@@ -8,8 +8,8 @@
 
 namespace imctl::bench {
 
-// Calls of a user by token, who needs a role for them, and the same over TLS, against calls to a host
-// that asks nobody anything.
+// Calls of a user by token, who needs a role for them, and the same over TLS, against calls to a
+// host that asks nobody anything.
 void measure_access(std::vector<Figure>* figures, int rounds);
 
 }  // namespace imctl::bench

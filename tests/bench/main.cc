@@ -4,7 +4,8 @@
 //   imctl-bench [--rounds N] [--json FILE] [--only PREFIX] [--storage-messages N] [--users N]
 //
 //   --rounds            with each of three generations of servers
-//   --only              the parts whose names begin so: calls, access, hops, log, start, client-start,
+//   --only              the parts whose names begin so: calls, access, hops, log, start,
+//   client-start,
 //                       storage-put-batch, ...
 //   --storage-messages  how many storage-growth puts; each million takes 1.2 GB of disk
 //   --users             how many users, each with a token, users has; a million takes some minutes

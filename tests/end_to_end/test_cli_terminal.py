@@ -1,6 +1,7 @@
 """The command line in a real terminal: tmux gives one of a size, types, and shows its screen."""
 
 import os
+import re
 import shlex
 import subprocess
 import time

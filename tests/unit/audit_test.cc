@@ -14,10 +14,10 @@
 #include "core/audit_log.h"
 #include "core/audit_reader.h"
 #include "core/audit_refusals.h"
-#include "road/glob.h"
 #include "core/tree.h"
 #include "echo.pb.h"
 #include "in_process.h"
+#include "road/glob.h"
 
 namespace imctl::host {
 namespace {
@@ -62,9 +62,7 @@ class Audit : public ::testing::Test {
     log->start(record("host", AuditRecord::kStart));
     return log;
   }
-  void close(std::unique_ptr<AuditLog> log) {
-    log->stop(record("host", AuditRecord::kStop));
-  }
+  void close(std::unique_ptr<AuditLog> log) { log->stop(record("host", AuditRecord::kStop)); }
   void write(int count, const AuditOptions& options = {}) {
     auto log = open(options);
     for (int i = 0; i < count; ++i) log->add(record("user-" + std::to_string(i)));
@@ -244,7 +242,8 @@ TEST_F(Audit, AFileWithNothingButATornLineIsBegunAgain) {
   EXPECT_EQ(records().back().sequence, 5u);
 }
 
-// What was changed in the middle is for people to look at, and not to be smoothed over by a restart.
+// What was changed in the middle is for people to look at, and not to be smoothed over by a
+// restart.
 TEST_F(Audit, AChangedLineStaysBrokenAfterARestart) {
   write(3);
   std::string whole = content_of(file());
@@ -281,8 +280,7 @@ TEST_F(Audit, FilesAreRotatedAndTheOldestGo) {
   // The one before the oldest is known by the anchor; what is older is not.
   EXPECT_TRUE(verify({{check->first - 1, check->anchor}}).ok());
   EXPECT_EQ(verify({{check->first - 1, kNoAuditLine}}).status().code(), IMCTL_DATA_LOSS);
-  EXPECT_EQ(verify({{check->first - 2, kNoAuditLine}}).status().code(),
-            IMCTL_FAILED_PRECONDITION);
+  EXPECT_EQ(verify({{check->first - 2, kNoAuditLine}}).status().code(), IMCTL_FAILED_PRECONDITION);
   // After a restart it goes on in the last file.
   write(1, options);
   ASSERT_TRUE(verify().ok());
@@ -346,8 +344,8 @@ TEST_F(Audit, AFullDiskLosesRecordsAndSaysHowMany) {
   Result<AuditCheck> check = verify();
   ASSERT_TRUE(check.ok()) << check.status().message();
   EXPECT_EQ(check->lost, 5u);
-  EXPECT_EQ(kinds(), (std::vector<std::string>{"start", "call", "call", "call", "lost", "call",
-                                               "stop"}));
+  EXPECT_EQ(kinds(),
+            (std::vector<std::string>{"start", "call", "call", "call", "lost", "call", "stop"}));
 }
 
 TEST_F(Audit, AFolderThatCannotBeHoldsNothingUp) {
@@ -498,6 +496,23 @@ class AuditedCalls : public ::testing::Test {
   InProcess in_process;
 };
 
+// Else a short deadline would hide what was done.
+TEST_F(AuditedCalls, WhatIsDoneAfterTheCallerLeftIsRecordedToo) {
+  CallParams params = from(IMCTL_PRINCIPAL_ADMIN, "root");
+  params.call_id = "id-8";
+  {
+    TestCall call(host(), std::string(kEcho) + "Hang", payload("hello").SerializeAsString(), false,
+                  std::move(params));
+    call.cancel();
+    EXPECT_EQ(call.wait().code(), IMCTL_CANCELLED);
+  }
+  while (records().size() < 2) std::this_thread::yield();
+  std::vector<AuditRecord> all = records();
+  ASSERT_EQ(all.size(), 2u);
+  for (const AuditRecord& one : all) EXPECT_EQ(one.call_id, "id-8");
+  EXPECT_NE(all[0].message, all[1].message);  // one is the caller's, one the handler's
+}
+
 TEST_F(AuditedCalls, WhatWritesIsRecordedBeforeTheCallerHears) {
   CallParams params = from(IMCTL_PRINCIPAL_ADMIN, "root");
   params.call_id = "id-7";
@@ -566,8 +581,8 @@ TEST_F(AuditedCalls, AStreamIsRecordedWithItsFirstMessage) {
 TEST_F(AuditedCalls, ALongRequestIsCutAndStaysJson) {
   Payload large;
   large.set_text(std::string(100'000, '\x01'));
-  ASSERT_TRUE(call<Payload>(host(), kEcho + "Later", large, from(IMCTL_PRINCIPAL_ADMIN, "root"))
-                  .ok());
+  ASSERT_TRUE(
+      call<Payload>(host(), kEcho + "Later", large, from(IMCTL_PRINCIPAL_ADMIN, "root")).ok());
   std::vector<AuditRecord> all = records();
   ASSERT_EQ(all.size(), 1u);
   EXPECT_LT(all[0].what.size(), 8 * AuditRequests::kMost);
@@ -580,15 +595,15 @@ TEST(AuditRules, WhatEachMethodsDeclarationComesTo) {
   std::set<std::string> audited;
   for (const MethodSlot* slot : in_process.host->methods().all()) {
     auto route = slot->route();
-    if (route != nullptr && route->served->info.audited && slot->name().starts_with("/imctl.host.")) {
+    if (route != nullptr && route->served->info.audited &&
+        slot->name().starts_with("/imctl.host.")) {
       audited.insert(slot->name().substr(15));
     }
   }
-  EXPECT_EQ(audited,
-            (std::set<std::string>{"Log/Level", "Modules/Disable", "Modules/Enable",
-                                   "Modules/Reload", "Modules/Rollback", "Modules/Upgrade",
-                                   "Settings/Reload", "Settings/Rollback", "Settings/Set",
-                                   "Settings/Unset"}));
+  EXPECT_EQ(audited, (std::set<std::string>{"Log/Level", "Modules/Disable", "Modules/Enable",
+                                            "Modules/Reload", "Modules/Rollback", "Modules/Upgrade",
+                                            "Settings/Reload", "Settings/Rollback", "Settings/Set",
+                                            "Settings/Unset"}));
 }
 
 }  // namespace

@@ -44,8 +44,8 @@ class InProcess {
     // In this process, but for the tests of the other way.
     const char* isolate = getenv("IMCTL_TEST_ISOLATE");
     for (const char* name : {"echo", "twin-a", "twin-b"}) {
-      options.set.push_back(std::string(name) + ".isolate=" +
-                            (isolate == nullptr ? "no" : isolate));
+      options.set.push_back(std::string(name) +
+                            ".isolate=" + (isolate == nullptr ? "no" : isolate));
     }
     options.set.insert(options.set.end(), set.begin(), set.end());
     options.quiet = true;

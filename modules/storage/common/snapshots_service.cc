@@ -4,8 +4,8 @@
 #include <utility>
 #include <vector>
 
-#include "load_checker.h"
 #include "imctl/on_pool.h"
+#include "load_checker.h"
 #include "storage_module.h"
 
 namespace imctl::storage {

@@ -7,8 +7,8 @@
 #include <string_view>
 #include <vector>
 
-#include "imctl/sdk.h"
 #include "imctl/on_pool.h"
+#include "imctl/sdk.h"
 #include "watchers.h"
 
 namespace imctl::storage {
