@@ -9,6 +9,7 @@
 
 #include "core/host.h"
 #include "core/settings_explain.h"
+#include "core/settings_text.h"
 
 namespace imctl::host {
 namespace {
@@ -67,7 +68,15 @@ void SettingsService::hide_values(google::protobuf::Message* request) const {
   const std::string key = reflection->GetString(*request, type->FindFieldByName("key"));
   const std::optional<SettingValue> now = host_.settings_admin().find(key);
   const google::protobuf::FieldDescriptor* values = type->FindFieldByName("values");
-  if ((now && !now->secret) || reflection->FieldSize(*request, values) == 0) return;
+  if (now && !now->secret) {
+    // A URI may have a password in it.
+    for (int i = 0; i < reflection->FieldSize(*request, values); ++i) {
+      reflection->SetRepeatedString(
+          request, values, i, mask_password(reflection->GetRepeatedString(*request, values, i)));
+    }
+    return;
+  }
+  if (reflection->FieldSize(*request, values) == 0) return;
   reflection->ClearField(request, values);
   reflection->AddString(request, values, "(not shown)");
 }

@@ -20,6 +20,7 @@ using grpc::internal::CallbackUnaryHandler;
 using grpc::internal::RpcMethod;
 using grpc::internal::RpcServiceMethod;
 
+constexpr int kIdleMs = 10 * 60 * 1000;
 constexpr int kMinPingIntervalMs = 5000;  // remote_channel.cc pings a little less often
 
 // The methods that are known at start, each as generated code would register it, but with raw
@@ -106,6 +107,9 @@ Result<std::unique_ptr<FrontEnd>> FrontEnd::start(Host& host) {
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
                              kMinPingIntervalMs);
+  // Who connects and calls nothing does not keep others out for ever; clients connect again by
+  // themselves.
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, kIdleMs);
   // A client that never stops writing to a handler that does not read fills its stream's window and
   // no more: the window must not grow with the bandwidth (gRPC would let it reach megabytes a
   // stream).

@@ -82,7 +82,8 @@ Task<Status> Housekeeping::end_what_is_over(int64_t now) {
   if (!page.ok()) co_return page.status();
   for (const storage::v1::Record& record : page->records()) {
     StoredUser user;
-    if (!user.ParseFromString(record.value()) || is_disabled(user, now)) break;
+    if (!user.ParseFromString(record.value())) continue;
+    if (is_disabled(user, now)) break;  // and those behind it
     std::function<Status(StoredUser*)> change = [now](StoredUser* one) {
       if (!is_disabled(*one, now)) enable(one);
       return Status();

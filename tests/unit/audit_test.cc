@@ -229,6 +229,20 @@ TEST_F(Audit, ATornEndIsPutAsideAndTheChainGoesOn) {
   }
 }
 
+// A crash leaves no whole record that is wrong: whoever changed the last ones before a start is
+// found out all the same.
+TEST_F(Audit, WholeRecordsThatWerePutAsideShow) {
+  write(2);
+  std::string content = content_of(file());
+  const size_t last = content.rfind('\n', content.size() - 2) + 1;
+  content[content.find("\"user\"", last) + 8] ^= 1;
+  write_to(file(), content);
+  write(1);
+  Result<AuditCheck> check = verify();
+  ASSERT_EQ(check.status().code(), IMCTL_DATA_LOSS);
+  EXPECT_NE(check.status().message().find("torn-"), std::string::npos) << check.status().message();
+}
+
 TEST_F(Audit, AFileWithNothingButATornLineIsBegunAgain) {
   fs::create_directories(folder());
   write_to(file(), "{\"seq\":1,");
