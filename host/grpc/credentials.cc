@@ -77,8 +77,8 @@ int64_t end_of(const std::string& pem) {
       ASN1_TIME_diff(&days, &seconds, nullptr, X509_get0_notAfter(certificate.get())) != 1) {
     return monotonic_now();
   }
-  constexpr int64_t kDay = 24 * 3600;
-  return monotonic_now() + (days * kDay + seconds) * 1'000'000'000;
+  constexpr int64_t kSecondsADay = 86400;
+  return monotonic_now() + (days * kSecondsADay + seconds) * 1'000'000'000;
 }
 
 // The ends of certificates that were seen, by their text: reading one takes longer than a call.
