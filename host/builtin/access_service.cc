@@ -33,7 +33,6 @@ const char* kind_name(imctl_principal_kind kind) {
 // The role that has the method, or empty.
 std::string role_for(const AccessRules& rules, const Grant& grant, const std::string& method) {
   for (const std::string& role : grant.roles) {
-    if (role == kAdminRole) return role;
     auto globs = rules.roles.find(role);
     if (globs == rules.roles.end()) continue;
     for (const std::string& glob : globs->second) {
@@ -111,7 +110,7 @@ Result<v1::ListAccessResponse> AccessService::list(const v1::ListAccessRequest& 
 }
 
 Task<Result<v1::CheckAccessResponse>> AccessService::check(const v1::CheckAccessRequest& request,
-                                                           const Context& context) {
+                                                           const Context& /*context*/) {
   const std::string name =
       request.method().starts_with("/") ? request.method() : "/" + request.method();
   MethodSlot* slot = host_.methods().find(name);
@@ -125,7 +124,7 @@ Task<Result<v1::CheckAccessResponse>> AccessService::check(const v1::CheckAccess
   who.set_user(request.user());
   CallOptions options;
   options.timeout = std::chrono::seconds(10);
-  (void)context;  // the module acts as itself: the question is the host's own
+  // The module acts as itself: the question is the host's own.
   Result<auth::v1::Identity> identity = co_await resolve_(who, options);
   v1::CheckAccessResponse reply;
   if (identity.ok()) {
@@ -146,9 +145,6 @@ Task<Result<v1::CheckAccessResponse>> AccessService::check(const v1::CheckAccess
 Result<v1::ListRolesResponse> AccessService::list_roles(const v1::ListRolesRequest& /*request*/,
                                                         const Context& /*context*/) {
   v1::ListRolesResponse reply;
-  v1::Role* admin = reply.add_roles();
-  admin->set_name(kAdminRole);
-  admin->add_methods("*");
   for (const auto& [name, globs] : host_.access().rules()->roles) {
     v1::Role* role = reply.add_roles();
     role->set_name(name);

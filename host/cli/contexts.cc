@@ -11,6 +11,7 @@
 
 #include "cli/address.h"
 #include "cli/field_value.h"
+#include "cli/files.h"
 #include "cli/suggest.h"
 #include "cli/text.h"
 #include "core/settings_edit.h"
@@ -38,22 +39,10 @@ Status check_name(const std::string& name) {
                                       "`.`, at most 64 of them"};
 }
 
-// There is the old file or the new one, never half of one.
 Status write_file(const std::string& path, const std::string& text) {
-  std::error_code made;
-  fs::create_directories(fs::path(path).parent_path(), made);
-  std::string temporary = path + ".XXXXXX";
-  int fd = ::mkstemp(temporary.data());
-  bool good = fd >= 0 &&
-              ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
-              ::fsync(fd) == 0;
-  int error = errno;
-  if (fd >= 0) good = ::close(fd) == 0 && good;
-  if (good && ::rename(temporary.c_str(), path.c_str()) == 0) return {};
-  if (good) error = errno;
-  if (fd >= 0) (void)::unlink(temporary.c_str());
-  return {IMCTL_FAILED_PRECONDITION,
-          "cannot write " + path + ": " + std::generic_category().message(error)};
+  std::error_code error;
+  fs::create_directories(fs::path(path).parent_path(), error);
+  return replace_file(path, 0600, text);
 }
 
 }  // namespace

@@ -40,7 +40,8 @@ Status in_words(const Status& status) {
             "example, or come as an administrator"};
   }
   if (status.code() == IMCTL_RESOURCE_EXHAUSTED) return status;
-  return {IMCTL_UNAVAILABLE, "who calls cannot be known just now: " + status.message()};
+  return {IMCTL_UNAVAILABLE,
+          "who calls cannot be known just now, try again soon: " + status.message()};
 }
 
 }  // namespace
@@ -125,7 +126,6 @@ std::shared_ptr<const Grant> AccessControl::grant_of(const Person& person) const
   std::shared_ptr<const AccessRules> now = rules();
   for (const std::string& role : person.roles) {
     auto globs = now->roles.find(role);
-    if (role == kAdminRole) grant->allowed.emplace_back("*");
     if (globs == now->roles.end()) continue;
     grant->allowed.insert(grant->allowed.end(), globs->second.begin(), globs->second.end());
   }
@@ -277,7 +277,8 @@ void AccessControl::answered(const EntryPtr& entry, uint64_t asked_at, Result<Pe
     if (grant != nullptr) {
       unname(entry);
       entry->grant = grant;
-      name(entry);
+      if (entry->kept || !entry->streams.empty()) name(entry);
+      set_expiry(entry);
       const bool stale = changed_since(asked_at, *grant);
       entry->answered_at = stale ? 0 : monotonic_now();
       // A call that came after the change is not to be let in by what was true before it.
@@ -368,12 +369,7 @@ void AccessControl::opened(const EntryPtr& entry, Call& call) {
     if (lost && entry->grant != nullptr) name(entry);
     entry->streams.insert(&call);
     open_.insert(entry);
-    if (entry->grant != nullptr && entry->grant->ends && !entry->expiry) {
-      const auto left = *entry->grant->ends - SystemClock::now();
-      entry->expiry = road_->timer().at(
-          monotonic_now() + std::chrono::duration_cast<std::chrono::nanoseconds>(left).count(),
-          [this, entry] { expired(entry); });
-    }
+    set_expiry(entry);
     // Something changed between the answer that let it in and now.
     const bool stale = lost || entry->grant != call.params().grant || (watching_ && !holds(*entry));
     first = stale && !entry->asking;
@@ -389,17 +385,29 @@ void AccessControl::closed(const EntryPtr& entry, Call& call) {
   if (!entry->streams.empty()) return;
   open_.erase(entry);
   if (!entry->kept) unname(entry);
-  if (entry->expiry) {
-    road_->timer().cancel(*entry->expiry);
-    entry->expiry.reset();
-  }
+  set_expiry(entry);
+}
+
+void AccessControl::set_expiry(const EntryPtr& entry) {
+  if (entry->expiry) road_->timer().cancel(*entry->expiry);
+  entry->expiry.reset();
+  if (entry->streams.empty() || entry->grant == nullptr || !entry->grant->ends) return;
+  // Far-off ends would not fit.
+  constexpr std::chrono::hours kFar{24 * 365 * 100};
+  const auto left = std::min<SystemClock::duration>(*entry->grant->ends - SystemClock::now(), kFar);
+  entry->expiry = road_->timer().at(
+      monotonic_now() + std::chrono::duration_cast<std::chrono::nanoseconds>(left).count(),
+      [this, entry] { expired(entry); });
 }
 
 void AccessControl::expired(const EntryPtr& entry) {
   std::vector<CallRef> ending;
   {
     Lock lock(mutex_);
-    entry->expiry.reset();
+    // Another answer may have come while this was about to begin.
+    if (entry->grant != nullptr && entry->grant->ends && *entry->grant->ends > SystemClock::now()) {
+      return;
+    }
     entry->answered_at = 0;
     for (Call* call : entry->streams) {
       call->ref();

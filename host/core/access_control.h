@@ -112,6 +112,8 @@ class AccessControl {
   void look_again(Lock& lock, const std::vector<EntryPtr>& entries);
   void opened(const EntryPtr& entry, Call& call);
   void closed(const EntryPtr& entry, Call& call);
+  // Has the entry's streams end when its grant does.
+  void set_expiry(const EntryPtr& entry);
   void expired(const EntryPtr& entry);
 
   Road* const road_;

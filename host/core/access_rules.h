@@ -21,8 +21,9 @@ struct CertifiedName {
 };
 
 struct AccessRules {
-  std::map<std::string, std::vector<std::string>> roles;  // globs of methods
-  std::map<std::string, CertifiedName> certificates;      // by a name that the certificate has
+  std::map<std::string, std::vector<std::string>>
+      roles;                                          // globs of methods; always with kAdminRole
+  std::map<std::string, CertifiedName> certificates;  // by a name that the certificate has
 
   // Whom a certificate stands for: what [certificates] says of the first of its names (DNS names,
   // the common name) that is there; else its only URI of the form imctl://user/ann@example.org,
@@ -31,7 +32,7 @@ struct AccessRules {
                      const std::vector<std::string>& names) const;
 };
 
-// What the administrators' role is called that is there without being in [roles]: all methods.
+// A role that is there without being in [roles]: all methods.
 inline constexpr const char* kAdminRole = "admin";
 
 // Errors say which line, and what is wrong with it. `shown`: gets the sections' settings.

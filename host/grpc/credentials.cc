@@ -64,6 +64,9 @@ std::vector<std::string> properties(const grpc::AuthContext& auth, const char* k
   return values;
 }
 
+// A certificate that is to hold for ever ends with the year 9999, which nanoseconds do not reach.
+constexpr int64_t kNever = INT64_MAX;
+
 // When a certificate in PEM ends, in nanoseconds of CLOCK_MONOTONIC. A connection outlives the look
 // that was taken at its beginning.
 int64_t end_of(const std::string& pem) {
@@ -77,6 +80,8 @@ int64_t end_of(const std::string& pem) {
       ASN1_TIME_diff(&days, &seconds, nullptr, X509_get0_notAfter(certificate.get())) != 1) {
     return monotonic_now();
   }
+  constexpr int kFarDays = 365 * 100;
+  if (days >= kFarDays) return kNever;
   constexpr int64_t kSecondsADay = 86400;
   return monotonic_now() + (days * kSecondsADay + seconds) * 1'000'000'000;
 }
@@ -117,7 +122,7 @@ CertifiedName certified(const AccessRules& rules, const grpc::ServerContextBase&
   if (known.kind == IMCTL_PRINCIPAL_NONE) return known;
   const int64_t end = certificate_end(*auth);
   if (end <= monotonic_now()) return {};
-  if (params->deadline == 0 || end < params->deadline) {
+  if (end != kNever && (params->deadline == 0 || end < params->deadline)) {
     params->deadline = end;
     params->watch_deadline = true;
   }

@@ -5,7 +5,7 @@
 #include "grpc/exchange.h"
 #include "grpc/hop.h"
 #include "grpc/remote_channel.h"
-#include "road/retry.h"
+#include "imctl/retry.h"
 
 namespace imctl::host {
 namespace {

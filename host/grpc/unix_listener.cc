@@ -16,6 +16,7 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <cstring>
 #include <utility>
 #include <vector>
@@ -24,7 +25,7 @@ namespace imctl::host {
 namespace {
 
 constexpr int kBacklog = 128;
-constexpr int kNoRoomPauseMs = 100;
+constexpr std::chrono::milliseconds kNoRoomPause{100};
 
 Status check_free(const std::string& path, const sockaddr_un& address) {
   struct stat info {};
@@ -74,9 +75,10 @@ std::shared_ptr<const UnixListener::Peer> peer_of(int connection) {
   auto peer = std::make_shared<UnixListener::Peer>();
   peer->name = "unix:";
   if (getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &who, &size) != 0) return peer;
-  peer->name += user_name(who.uid);
   peer->administrator =
       who.uid == 0 || who.uid == geteuid() || is_in_group(connection, getegid(), who.gid);
+  // Looking a name up may take long where accounts come over the network: not for everybody.
+  if (peer->administrator) peer->name += user_name(who.uid);
   return peer;
 }
 
@@ -132,13 +134,16 @@ void UnixListener::loop(grpc::Server* server) {
   pthread_setname_np(pthread_self(), "unix-listener");
   std::array<pollfd, 2> wanted = {pollfd{wake_, POLLIN, 0}, pollfd{listener_, POLLIN, 0}};
   for (;;) {
-    if (poll(wanted.data(), wanted.size(), -1) < 0 && errno != EINTR) return;
+    if (poll(wanted.data(), wanted.size(), -1) < 0) {
+      if (errno != EINTR) std::this_thread::sleep_for(kNoRoomPause);
+      continue;
+    }
     if (wanted[0].revents != 0) return;
     int connection = accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (connection < 0) {
       // Out of files or memory: it stays in the queue, and must not be asked for in a busy loop.
       if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR) {
-        (void)poll(wanted.data(), 1, kNoRoomPauseMs);
+        (void)poll(wanted.data(), 1, static_cast<int>(kNoRoomPause.count()));
       }
       continue;
     }

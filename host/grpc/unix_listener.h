@@ -32,7 +32,7 @@ class UnixListener {
 
   // Who is at the other end of a connection.
   struct Peer {
-    std::string name;            // "unix:root"
+    std::string name;            // "unix:root"; of an administrator
     bool administrator = false;  // root, the host's own user, or somebody of the host's own group
   };
   // Of a call, by what gRPC calls its peer, "fd:17"; nullptr if it came by another way. [any]

@@ -12,8 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include "imctl/retry.h"
 #include "road/instance.h"
-#include "road/retry.h"
 #include "road/road.h"
 
 namespace imctl::host {

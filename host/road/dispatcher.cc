@@ -3,10 +3,10 @@
 #include <string>
 #include <utility>
 
+#include "imctl/retry.h"
 #include "road/call.h"
 #include "road/instance.h"
 #include "road/method_table.h"
-#include "road/retry.h"
 #include "road/road.h"
 
 namespace imctl::host {
@@ -162,13 +162,15 @@ Status Dispatcher::check_access(Call& call, const MethodInfo& method) const {
       // The other host looked at what this user may do before it sent the call here.
       if (params.grant == nullptr && !params.node.empty()) return {};
       // Whom a front end vouches for without asking has no roles.
-      const Grant plain{params.principal, {}, {}, {}, {}, {}};
-      const Grant& grant = params.grant == nullptr ? plain : *params.grant;
-      Status status = check_grant(grant, method);
+      std::shared_ptr<const Grant> grant = params.grant;
+      if (grant == nullptr) {
+        grant = std::make_shared<const Grant>(Grant{params.principal, {}, {}, {}, {}, {}});
+      }
+      Status status = check_grant(*grant, method);
       if (!status.ok() || method.access != Access::kSelf) return status;
       status = road_->check_owner(call, method);
       if (status.ok()) call.mark_own();
-      return grant.has_role_for(method.name) ? Status() : status;
+      return grant->has_role_for(method.name) ? Status() : status;
     }
     case IMCTL_PRINCIPAL_NONE: break;
   }

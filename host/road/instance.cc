@@ -4,9 +4,9 @@
 #include <map>
 #include <utility>
 
+#include "imctl/retry.h"
 #include "road/call.h"
 #include "road/host_tables.h"
-#include "road/retry.h"
 #include "road/road.h"
 
 namespace imctl::host {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "retry.h"
+#include "imctl/retry.h"
 #include "text.h"
 #include "token_keeper.h"
 
@@ -29,7 +29,8 @@ std::string until_words(const StoredUser& user) {
 
 Status wait_words(std::chrono::milliseconds wait) {
   const auto seconds = std::chrono::ceil<std::chrono::seconds>(wait).count();
-  return retry_later("too many wrong passwords: try again in " + std::to_string(seconds) + " s",
+  return retry_later(IMCTL_RESOURCE_EXHAUSTED,
+                     "too many wrong passwords: try again in " + std::to_string(seconds) + " s",
                      wait);
 }
 

@@ -1,12 +1,13 @@
 #include "hasher.h"
 
-#include "retry.h"
+#include "imctl/retry.h"
 
 namespace imctl::user {
 namespace {
 
 Status busy() {
-  return retry_later("too many passwords are being checked just now: try again soon",
+  return retry_later(IMCTL_RESOURCE_EXHAUSTED,
+                     "too many passwords are being checked just now: try again soon",
                      std::chrono::seconds(1));
 }
 

@@ -1,5 +1,6 @@
 """The audit log of a running host: who did what, who was refused, and that nobody can change it unnoticed."""
 
+import datetime
 import json
 import os
 import pathlib
@@ -80,7 +81,16 @@ class RecordsTest(AuditTestCase):
         self.assertEqual(self.records(host, "--since", "1h"), [start, delete, change, wrong])
         time.sleep(0.3)
         self.verb(host, "message", "delete", "c")
-        self.assertEqual(len(self.records(host, "--since", "250ms")), 1)
+        before = time.time()
+        recent = self.records(host, "--since", "250ms")
+        after = time.time()
+        # What is old is left out, and what is surely not is in.
+        self.assertNotIn(wrong, recent)
+        made = [datetime.datetime.fromisoformat(r["time"]).timestamp() for r in recent]
+        self.assertTrue(all(time_ >= before - 0.3 for time_ in made), (before, recent))
+        last = self.records(host, "-n", "1")[0]
+        if datetime.datetime.fromisoformat(last["time"]).timestamp() > after - 0.25:
+            self.assertEqual(recent, [last])
         # A later life goes on with the same chain.
         host.restart()
         kinds = [r["kind"] for r in self.records(host)]

@@ -19,7 +19,7 @@ import grpc
 import user_protos as protos
 from host_fixture import IMCTL, Host
 from postgres_fixture import Postgres, programs
-from user_protos import auth, login, mailboxes, records, stored, tokens, users
+from user_protos import auth, login, mailboxes, records, rpc, stored, tokens, users
 
 CODE = grpc.StatusCode
 # Hashing that takes no time, where time is not what a test is about.
@@ -705,9 +705,9 @@ class PasswordTest(UserTest):
                 c.login(user)  # the right one does not help either
             self.assertEqual(caught.exception.code(), CODE.RESOURCE_EXHAUSTED)
             details = dict(caught.exception.trailing_metadata())["grpc-status-details-bin"]
-            status = stored.RpcStatus.FromString(details)
+            status = rpc.Status.FromString(details)
             self.assertEqual(status.details[0].type_url, "type.googleapis.com/google.rpc.RetryInfo")
-            info = stored.RpcRetryInfo.FromString(status.details[0].value)
+            info = rpc.RetryInfo.FromString(status.details[0].value)
             delay = info.retry_delay.seconds + info.retry_delay.nanos / 1e9
             self.assertTrue(0 < delay <= 1, delay)
             words[user] = (said, caught.exception.details())

@@ -16,14 +16,15 @@ from host_fixture import ROOT
 _USER = ROOT / "modules" / "user" / "proto"
 _API = ROOT / "modules" / "storage" / "api" / "proto"
 _SDK = ROOT / "sdk" / "proto"
+_HERE = ROOT / "tests" / "end_to_end"
 
 _folder = tempfile.mkdtemp(prefix="imctl-user-protos-")
 atexit.register(shutil.rmtree, _folder, ignore_errors=True)
 subprocess.run(
-    ["protoc", f"-I{_USER}", f"-I{_API}", f"-I{_SDK}", f"--python_out={_folder}", f"--grpc_python_out={_folder}",
-     "--plugin=protoc-gen-grpc_python=/usr/bin/grpc_python_plugin",
+    ["protoc", f"-I{_USER}", f"-I{_HERE}", f"-I{_API}", f"-I{_SDK}", f"--python_out={_folder}",
+     f"--grpc_python_out={_folder}", "--plugin=protoc-gen-grpc_python=/usr/bin/grpc_python_plugin",
      "imctl/user/v1/users.proto", "imctl/user/v1/tokens.proto", "imctl/user/internal/stored.proto",
-     "imctl/auth/v1/authenticator.proto", "imctl/auth/v1/login.proto"],
+     "imctl/auth/v1/authenticator.proto", "imctl/auth/v1/login.proto", "rpc_status.proto"],
     check=True)
 sys.path.insert(0, _folder)
 
@@ -40,3 +41,4 @@ auth = importlib.import_module("imctl.auth.v1.authenticator_pb2")
 auth_rpc = importlib.import_module("imctl.auth.v1.authenticator_pb2_grpc")
 login = importlib.import_module("imctl.auth.v1.login_pb2")
 login_rpc = importlib.import_module("imctl.auth.v1.login_pb2_grpc")
+rpc = importlib.import_module("rpc_status_pb2")

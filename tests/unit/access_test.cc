@@ -368,6 +368,20 @@ class SlowAccessTest : public AccessTest {
   const Person person{"ann@localhost", {}, {}, std::nullopt, "c1"};
 };
 
+// A stream ends when the credential does as it was told last.
+TEST_F(SlowAccessTest, AnEndThatIsMovedIsTheOneThatCounts) {
+  Person soon = person;
+  soon.ends = std::chrono::system_clock::now() + std::chrono::hours(1);
+  auto stream = start("StayUser", with_token("t"));
+  slow->answer(soon);
+  ASSERT_TRUE(stream->read().has_value());
+  host().access().user_changed("ann@localhost");
+  ASSERT_EQ(slow->waiting(), 1);
+  soon.ends = std::chrono::system_clock::now() + std::chrono::milliseconds(50);
+  slow->answer(soon);
+  EXPECT_EQ(stream->wait().code(), IMCTL_UNAUTHENTICATED);
+}
+
 TEST_F(SlowAccessTest, ManyCallsAskOnce) {
   const int64_t before = host().in_flight();
   std::vector<std::unique_ptr<TestCall>> calls;

@@ -1,32 +1,42 @@
-#include "road/retry.h"
+// Errors that say when to try again, as clients of gRPC expect it: google.rpc.RetryInfo in the
+// details.
+#ifndef IMCTL_RETRY_H
+#define IMCTL_RETRY_H
 
+#include <chrono>
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <utility>
 
-namespace imctl::host {
-namespace {
+#include "imctl/status.h"
 
-// Three small messages, known by heart, are not worth protobuf in the process of an isolated
+namespace imctl {
+namespace detail {
+
+// Three small messages, known by heart: protobuf is not wanted in the process of an isolated
 // module.
-void put_varint(std::string* out, uint64_t value) {
+inline void put_varint(std::string* out, uint64_t value) {
   constexpr uint64_t kMore = 0x80;
   for (; value >= kMore; value >>= 7) out->push_back(static_cast<char>(value | kMore));
   out->push_back(static_cast<char>(value));
 }
-void put_number(std::string* out, uint32_t field, uint64_t value) {
+inline void put_number(std::string* out, uint32_t field, uint64_t value) {
   put_varint(out, field << 3);
   put_varint(out, value);
 }
-void put_bytes(std::string* out, uint32_t field, std::string_view bytes) {
+inline void put_bytes(std::string* out, uint32_t field, std::string_view bytes) {
   put_varint(out, (field << 3) | 2);
   put_varint(out, bytes.size());
   out->append(bytes);
 }
 
-}  // namespace
+}  // namespace detail
 
-Status retry_later(imctl_code code, std::string message, std::chrono::milliseconds delay) {
+inline Status retry_later(imctl_code code, std::string message,
+                          std::chrono::milliseconds delay = std::chrono::milliseconds(200)) {
+  using detail::put_bytes;
+  using detail::put_number;
   auto seconds = std::chrono::duration_cast<std::chrono::seconds>(delay);
   std::string duration;  // google.protobuf.Duration
   put_number(&duration, 1, static_cast<uint64_t>(seconds.count()));
@@ -44,4 +54,6 @@ Status retry_later(imctl_code code, std::string message, std::chrono::millisecon
   return {code, std::move(message), std::move(status)};
 }
 
-}  // namespace imctl::host
+}  // namespace imctl
+
+#endif  // IMCTL_RETRY_H
