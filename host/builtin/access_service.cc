@@ -113,7 +113,7 @@ Task<Result<v1::CheckAccessResponse>> AccessService::check(const v1::CheckAccess
                                                            const Context& /*context*/) {
   const std::string name =
       request.method().starts_with("/") ? request.method() : "/" + request.method();
-  MethodSlot* slot = host_.methods().find(name);
+  MethodSlot* slot = host_.methods().find_public(name);
   std::shared_ptr<const Route> route = slot == nullptr ? nullptr : slot->route();
   if (route == nullptr) {
     co_return Status(IMCTL_NOT_FOUND, "no loaded module serves " + name.substr(1, 200) +

@@ -214,6 +214,7 @@ Status Host::stop() {
   if (options_.remote_hosts != nullptr) options_.remote_hosts->on_changed({});
   health_.set("", false);
   Status status = modules_.stop(std::chrono::steady_clock::now() + live().stop_timeout);
+  if (!modules_.is_stuck()) addressed_.stop();
   if (audit_ != nullptr) audit_->stop(own_record(AuditRecord::kStop));
   if (!modules_.is_stuck()) data_lock_.release();
   return status;
@@ -333,6 +334,7 @@ void Host::audit_refusal(const CallParams& params, const Status& status) {
 }
 
 Status Host::not_served(std::string_view method) const {
+  if (method.find('@') != std::string_view::npos) return addressed_.not_served(method);
   std::string_view service = method.substr(std::min<size_t>(1, method.size()));
   service = service.substr(0, service.find('/'));
   std::shared_ptr<const Modules::View> view = modules_.view();

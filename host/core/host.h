@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/access_control.h"
+#include "core/addressed_hosts.h"
 #include "core/audit_log.h"
 #include "core/audit_request.h"
 #include "core/call_rates.h"
@@ -122,6 +123,9 @@ class Host final : public Road {
   Status check_owner(const Call& call, const MethodInfo& method) override {
     return AccessControl::check_owner(call, method);
   }
+  std::shared_ptr<const Route> route_out(MethodSlot& method) override {
+    return addressed_.route(method);
+  }
   const void* extra_table(const Instance& instance, std::string_view name) override;
 
  private:
@@ -145,6 +149,7 @@ class Host final : public Road {
   std::unique_ptr<SettingsStore> settings_;
   AccessControl access_{this};
   Modules modules_;
+  AddressedHosts addressed_{this};
   ModuleAdmin module_admin_{this};
   SettingsAdmin settings_admin_{this};
   std::mutex turn_;

@@ -336,6 +336,7 @@ void Modules::publish() {
     }
   }
   for (MethodSlot* slot : host_->methods().all()) {
+    if (!slot->address().empty()) continue;  // no module's
     auto route = routes.find(slot);
     slot->set_route(route == routes.end() ? nullptr : route->second);
   }

@@ -1,4 +1,5 @@
-// The road to other hosts, as a front end's library brings it: [bind] SERVICE = grpc://HOST:PORT.
+// The road to other hosts, as a front end's library brings it: for [bind] SERVICE = grpc://HOST:PORT,
+// and for modules that call a host by its address.
 #ifndef IMCTL_HOST_CORE_REMOTE_HOSTS_H
 #define IMCTL_HOST_CORE_REMOTE_HOSTS_H
 
@@ -37,6 +38,8 @@ class RemoteHosts {
       const std::string& address, const std::vector<std::string>& services) = 0;
   virtual Result<std::unique_ptr<ModuleCode>> make_code(
       std::shared_ptr<const Description> description) = 0;
+  // Passes calls on to the host at `address`, whatever that serves and whether it is there or not.
+  virtual Result<std::unique_ptr<ModuleCode>> make_forwarder(const std::string& address) = 0;
   // Who hears that the host at `address` is not any more what was described: it was reached for the
   // first time, or serves other methods. Called on a thread of its own, where it may take long;
   // again after a while if it is still so. Nothing: nobody, and it is not being called when this

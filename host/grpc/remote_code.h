@@ -18,6 +18,10 @@ namespace imctl::host {
 Result<std::unique_ptr<ModuleCode>> make_remote_code(
     std::shared_ptr<const RemoteDescription> description, std::function<void()> on_changed);
 
+// Passes the methods of the instance on to `address`, and watches nothing.
+Result<std::unique_ptr<ModuleCode>> make_forwarder(const std::string& address,
+                                                   const RemoteSettings& settings);
+
 }  // namespace imctl::host
 
 #endif  // IMCTL_HOST_GRPC_REMOTE_CODE_H

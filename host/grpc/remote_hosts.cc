@@ -120,6 +120,11 @@ class GrpcRemoteHosts final : public RemoteHosts {
         [announcer = announcer_, address] { announcer->announce(address); });
   }
 
+  Result<std::unique_ptr<ModuleCode>> make_forwarder(const std::string& address) override {
+    std::lock_guard lock(mutex_);
+    return host::make_forwarder(address, settings_);
+  }
+
   void on_changed(std::function<void(const std::string& address)> hook) override {
     announcer_->set(std::move(hook));
   }

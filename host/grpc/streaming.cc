@@ -166,7 +166,7 @@ ByteReactor* start_stream(const Entrance& entrance, MethodSlot* target,
 
 ByteReactor* start_by_name(const Entrance& entrance, const std::string& name,
                            grpc::CallbackServerContext* context) {
-  MethodSlot* target = entrance.host.methods().find(name);
+  MethodSlot* target = entrance.host.methods().find_public(name);
   if (target == nullptr || target->route() == nullptr) {
     add_trailers(*context);
     return new Refusal(to_grpc(entrance.host.not_served(name)));

@@ -197,6 +197,10 @@ std::string Child::violation() {
 Result<Bridge::Admitted> Child::admit(uint64_t /*id*/, StartFrame& frame) {
   Road* road = instance_->road();
   MethodSlot* slot = road->methods().find(frame.method);
+  // At an address: the first call of it.
+  if (slot == nullptr && frame.method.find('@') != std::string::npos) {
+    slot = road->methods().slot(frame.method);
+  }
   if (slot == nullptr) return road->not_served(frame.method);
   Bridge::Admitted admitted;
   if (frame.parent != 0) {
@@ -212,6 +216,7 @@ Result<Bridge::Admitted> Child::admit(uint64_t /*id*/, StartFrame& frame) {
   admitted.params =
       params_from(instance_, slot, admitted.parent.get(), frame.flags & IMCTL_DRY_RUN, timeout);
   std::shared_ptr<const Route> route = slot->route();
+  if (route == nullptr) route = road->route_out(*slot);
   admitted.reads = route == nullptr || route->served->info.server_streams;
   instance_->gate().enter_again();
   return admitted;

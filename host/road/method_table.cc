@@ -8,6 +8,12 @@ std::string_view MethodSlot::service() const {
   return name.substr(0, name.find('/'));
 }
 
+std::string_view MethodSlot::address() const {
+  std::string_view name = name_;
+  size_t at = name.find('@');
+  return at == std::string_view::npos ? std::string_view() : name.substr(at + 1);
+}
+
 void MethodSlot::count(int32_t code, int64_t nanoseconds) {
   auto index = static_cast<size_t>(code);
   if (index >= kCodes) index = IMCTL_UNKNOWN;
@@ -22,6 +28,11 @@ MethodSlot* MethodTable::slot(std::string_view name) {
   auto [at, made] = slots_.try_emplace(std::string(name), nullptr);
   if (made) at->second = std::make_unique<MethodSlot>(std::string(name));
   return at->second.get();
+}
+
+MethodSlot* MethodTable::find_public(std::string_view name) const {
+  MethodSlot* found = find(name);
+  return found != nullptr && found->address().empty() ? found : nullptr;
 }
 
 MethodSlot* MethodTable::find(std::string_view name) const {

@@ -65,6 +65,9 @@ class MethodSlot : public imctl_target {
 
   const std::string& name() const { return name_; }
   std::string_view service() const;  // "package.Service"
+  // Of "/package.Service/Method@grpc://HOST:PORT": what stands behind the @. Empty: it is served
+  // wherever the settings say.
+  std::string_view address() const;
 
   std::shared_ptr<const Route> route() const {
     std::lock_guard lock(mutex_);
@@ -97,7 +100,9 @@ class MethodTable {
   // The slot of that name, made if need be. Names come from modules and descriptors, never from the
   // wire.
   MethodSlot* slot(std::string_view name);
-  // nullptr if there is none: for names from outside.
+  // nullptr if there is none, or its name has an address: for names from outside.
+  MethodSlot* find_public(std::string_view name) const;
+  // nullptr if there is none.
   MethodSlot* find(std::string_view name) const;
   std::vector<MethodSlot*> all() const;
 

@@ -30,8 +30,9 @@ class AppendTest(MailboxCase):
         box = self.mailbox()
         sent = message(self.name(), "Ä😀\0", to=("a@b", "c@d/e", "a@b"))
         sent.event.attributes["a"].ce_bytes = b"\xff"
-        self.client.append(sent, box)
+        answer = self.client.append(sent, box)
         (entry,) = self.client.read(box).entries
+        self.assertEqual(entry.time, answer.time)
         self.assertEqual(entry.message, sent)
         self.assertEqual(entry.sequence, 1)
         self.assertGreater(entry.time.seconds, 1_600_000_000)
@@ -56,6 +57,7 @@ class AppendTest(MailboxCase):
             again = self.client.append(sent, *recipients)
             self.assertTrue(again.duplicate)
             self.assertEqual(again.positions, first.positions)
+            self.assertEqual(again.time, first.time)
         self.assertEqual([self.client.read(box).last for box in (a, b, c)], [2, 1, 0])
         self.assertEqual(len(self.client.list_mailboxes(c).mailboxes), 0)
 

@@ -131,7 +131,7 @@ class Mailboxes:
         known = self.deliveries.get(key)
         if known:
             require(known.message == message, "other content", ALREADY_EXISTS)
-            return mb.AppendResponse(positions=self.there(known), duplicate=True)
+            return mb.AppendResponse(positions=self.there(known), duplicate=True, time=known.time)
         positions = []
         for name in names:
             box = self.boxes.get(name)
@@ -140,8 +140,8 @@ class Mailboxes:
             box.last += 1
             box.entries[box.last] = key
             positions.append(mb.Position(mailbox=name, epoch=box.epoch, sequence=box.last))
-        self.deliveries[key] = Delivery(message, timestamp(), positions)
-        return mb.AppendResponse(positions=positions)
+        delivery = self.deliveries[key] = Delivery(message, timestamp(), positions)
+        return mb.AppendResponse(positions=positions, time=delivery.time)
 
     def there(self, delivery):
         """Its positions but those in mailboxes that are gone."""

@@ -249,6 +249,55 @@ TEST_F(RemoteCallsTest, StopsWithCallsInWork) {
   EXPECT_EQ(source.wait().code(), IMCTL_UNAVAILABLE);
 }
 
+// What modules resolve as "/package.Service/Method@grpc://HOST:PORT".
+TEST_F(RemoteCallsTest, AtAnAddress) {
+  InProcess third{"echo", {"host.auth=none", "host.listen=127.0.0.1:0"}};
+  Result<std::unique_ptr<FrontEnd>> listens = FrontEnd::start(*third.host);
+  ASSERT_TRUE(listens.ok()) << listens.status().message();
+  const std::string address = "@grpc://" + (*listens)->addresses()[0];
+  {
+    TestCall unary(*here, echo("Unary") + address, text("hello"));
+    ASSERT_TRUE(unary.wait().ok()) << unary.wait().message();
+    EXPECT_EQ(unary.reply(), text("hello"));
+    TestCall chat(*here, echo("Chat") + address, "", true);
+    ASSERT_TRUE(chat.write(text("1")));
+    EXPECT_EQ(chat.read(), text("1"));
+    // It is not the one that the service is bound to.
+    MethodSlot* there_slot = there.host->methods().slot(echo("Unary"));
+    MethodSlot* third_slot = third.host->methods().slot(echo("Unary"));
+    EXPECT_EQ(there_slot->ended(IMCTL_OK), 0U);
+    EXPECT_EQ(third_slot->ended(IMCTL_OK), 1U);
+  }
+  // Such a name is nobody's but a module's.
+  EXPECT_EQ(here->methods().find_public(echo("Unary") + address), nullptr);
+  EXPECT_NE(here->methods().find_public(echo("Unary")), nullptr);
+  (*listens)->close(std::chrono::system_clock::now());
+  (void)third.host->stop();
+  TestCall gone(*here, echo("Unary") + address, text("hello"));
+  EXPECT_EQ(gone.wait().code(), IMCTL_UNAVAILABLE);
+  EXPECT_NE(gone.wait().message().find("cannot be reached"), std::string::npos);
+}
+
+TEST_F(RemoteCallsTest, AtNoAddress) {
+  for (const auto& [name, words] : std::vector<std::pair<std::string, std::string>>{
+           {echo("Unary") + "@grpc://nowhere", "is not grpc://HOST:PORT"},
+           {"/no.such.Service/Method@grpc://127.0.0.1:1", "no module of this host serves"}}) {
+    TestCall call(*here, name, text("hello"));
+    EXPECT_EQ(call.wait().code(), IMCTL_UNIMPLEMENTED) << name;
+    EXPECT_NE(call.wait().message().find(words), std::string::npos) << call.wait().message();
+  }
+}
+
+TEST_F(RemoteCallsTest, AtAnAddressStopsWithCallsInWork) {
+  const std::string address = "@grpc://" + front_end->addresses()[0];
+  TestCall hang(*here, echo("Hang") + address, text(""));
+  TestCall source(*here, echo("Source") + address, text(""));
+  ASSERT_TRUE(source.read());
+  (void)here->stop();
+  EXPECT_EQ(hang.wait().code(), IMCTL_UNAVAILABLE);
+  EXPECT_EQ(source.wait().code(), IMCTL_UNAVAILABLE);
+}
+
 TEST_F(RemoteCallsTest, GoneHostIsUnavailableInWords) {
   close_there();
   TestCall unary(*here, echo("Unary"), text("hello"));

@@ -83,6 +83,7 @@ struct AppendMessage {
   Buffer bytes;                        // what data points into
   std::vector<std::string> mailboxes;  // at least one, each once
   std::vector<Place> places;           // out: in order
+  int64_t time = 0;                    // out: when it was stored
   bool duplicate = false;              // out: it was stored before
   bool conflict = false;               // out: with other content (same_delivery() in message.h)
 };

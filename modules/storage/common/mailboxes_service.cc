@@ -120,6 +120,7 @@ void StorageModule::append(const Buffer& bytes, const Context& /*context*/,
         }
         v1::AppendResponse response;
         response.set_duplicate(done.duplicate);
+        *response.mutable_time() = to_timestamp(done.time);
         for (Place& place : done.places) {
           v1::Position* position = response.add_positions();
           position->set_mailbox(std::move(place.mailbox));

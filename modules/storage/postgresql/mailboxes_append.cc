@@ -24,6 +24,7 @@ using Mailboxes = std::map<std::string_view, Mailbox>;  // in the order of locki
 // Is what was looked up the same message? Then its places are filled in, those in mailboxes that
 // are gone left out.
 struct Stored {
+  int64_t time = 0;
   std::string places;
   std::string data;
 };
@@ -59,6 +60,7 @@ class Appending {
       if (work->duplicate || work->conflict) continue;  // of one that was stored before
       work->duplicate = true;
       work->conflict = !same_delivery(first->data, work->data);
+      work->time = first->time;
       work->places = first->places;
     }
   }
@@ -68,16 +70,17 @@ class Appending {
     Array array(Type::kUuid);
     for (const auto& [key, work] : first_) array.add(key.view());
     const Rows rows =
-        db_->query("SELECT key, places, data FROM deliveries WHERE key = ANY ($1::uuid[])",
+        db_->query("SELECT key, time, places, data FROM deliveries WHERE key = ANY ($1::uuid[])",
                    Params::of(std::move(array)));
     for (size_t i = 0; i < rows.size(); ++i) {
-      stored_[Key::from(rows.bytes(i, 0))] = {std::string(rows.bytes(i, 1)),
-                                              std::string(rows.bytes(i, 2))};
+      stored_[Key::from(rows.bytes(i, 0))] = {rows.number(i, 1), std::string(rows.bytes(i, 2)),
+                                              std::string(rows.bytes(i, 3))};
     }
   }
 
   void answer_stored(AppendMessage* work, const Stored& stored) {
     work->duplicate = true;
+    work->time = stored.time;
     work->conflict = !same_delivery(stored.data, work->data);
     v1::AppendResponse places;
     places.ParseFromString(stored.places);
@@ -163,6 +166,7 @@ class Appending {
     constexpr size_t kStatementBytes = size_t{1} << 20U;
     for (size_t i = 0; i < fresh.size(); ++i, ++n) {
       AppendMessage* work = fresh[i];
+      work->time = txn_->now;
       v1::AppendResponse answer;
       for (const std::string& name : work->mailboxes) {
         Mailbox& mailbox = mailboxes.at(name);

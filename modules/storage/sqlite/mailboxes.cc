@@ -101,6 +101,7 @@ void Mailboxes::append(AppendMessage* work, int64_t now) {
   const Key key = (*keys_)(work->key);
   std::optional<Stored> stored = log_->find({&key, 1}, INT64_MIN)[0];
   work->duplicate = stored.has_value();
+  work->time = stored ? stored->ts : now;
   if (stored) {
     work->conflict = !same_delivery(stored->data, work->data);
     if (!work->conflict) work->places = name_all(unpack(stored->extra));

@@ -340,7 +340,10 @@ typedef struct imctl_client_table {
   uint32_t struct_size;
   uint32_t flags; /* 0 */
 
-  /* The method of that name, served or not: what is not served answers UNIMPLEMENTED. [any] */
+  /* The method of that name, served or not: what is not served answers UNIMPLEMENTED.
+   * "/package.Service/Method" is served wherever the host's settings say;
+   * "/package.Service/Method@grpc://HOST:PORT" (or grpcs://) by the host at that address, which is
+   * called as section [bind] says it. A module of this host must serve that service too. [any] */
   const imctl_target* (*resolve)(imctl_host* host, imctl_str name);
 
   /* Starts a call. Takes `request` (NULL if the client streams). Every outcome, a refusal too, is
