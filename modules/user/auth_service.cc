@@ -102,6 +102,7 @@ Task<Result<auth::v1::Identity>> AuthService::resolve(const auth::v1::ResolveReq
   Result<Kept<StoredUser>> found = co_await find_user(&core_->store, *address);
   if (!found.ok()) co_return found.status();
   const StoredUser& who = found->value;
+  if (request.lookup()) co_return identity_of(who);
   const int64_t now = unix_now();
   if (is_disabled(who, now)) {
     co_return Status(IMCTL_PERMISSION_DENIED, "user " + who.address() + " is disabled" +

@@ -257,6 +257,12 @@ class Module {
     });
   }
 
+  // At the level of the ABI, for who has use for events and none for coroutines: `start` as
+  // imctl_method has it.
+  void serve(const char* name, imctl_handler start, void* user) {
+    methods_.push_back({sizeof(imctl_method), 0, to_str(name), start, user});
+  }
+
  protected:
   // The same of the module itself.
   template <class Self, class Returned, class... Given>

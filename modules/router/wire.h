@@ -1,0 +1,41 @@
+// Between frames of the core and their wire form (link.proto).
+#ifndef IMCTL_ROUTER_WIRE_H
+#define IMCTL_ROUTER_WIRE_H
+
+#include <optional>
+#include <string_view>
+
+#include "core/frames.h"
+#include "google/protobuf/timestamp.pb.h"
+#include "imctl/host.h"
+#include "imctl/status.h"
+
+namespace imctl::router {
+
+struct Parsed {
+  bool good = false;  // else it is no frame
+  // Nothing: it is of a kind that is not known here, which a later version may say.
+  std::optional<Frame> frame = std::nullopt;
+};
+Parsed parse_node_frame(std::string_view bytes);
+Parsed parse_service_frame(std::string_view bytes);
+
+// Empty: it is over 2 GiB, or there is no memory.
+Buffer serialize_node_frame(const Host& host, const Frame& frame);
+Buffer serialize_service_frame(const Host& host, const Frame& frame);
+
+google::protobuf::Timestamp to_timestamp(WallTime time);
+WallTime from_timestamp(const google::protobuf::Timestamp& time);
+WallTime wall_now();
+
+inline imctl_code to_code(Code code) { return static_cast<imctl_code>(code); }
+inline Outcome to_outcome(const Status& status) {
+  return {static_cast<Code>(status.code()), status.message()};
+}
+inline Status to_status(const Outcome& outcome) {
+  return outcome.ok() ? Status() : Status(to_code(outcome.code), outcome.words);
+}
+
+}  // namespace imctl::router
+
+#endif  // IMCTL_ROUTER_WIRE_H
