@@ -1,0 +1,348 @@
+#include "links.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace imctl::router {
+namespace {
+
+// Sessions in a frame.
+constexpr size_t kBatch = 1000;
+// How long a service may take to answer Join, and what a lease is until then.
+constexpr Time kJoining = 15000;
+// Ticks later than this mean that the process stood still, not that services were silent.
+constexpr Time kStoodStill = 1000;
+
+}  // namespace
+
+Links::Link* Links::find(LinkId link) {
+  for (Link& each : links_) {
+    if (each.id == link) return &each;
+  }
+  return nullptr;
+}
+
+void Links::send(Time now, Link& link, Frame frame) {
+  const size_t size = bytes_of(frame);
+  link.queued += size;
+  link.sent_at = now;
+  out_.emplace_back(SendFrame{link.id, std::move(frame), size});
+}
+
+void Links::up(Time now, LinkId id) {
+  if (left_) {
+    out_.emplace_back(DropLink{id, {Code::kCancelled, "the node stops"}});
+    return;
+  }
+  Link& link = links_.emplace_back();
+  link.id = id;
+  link.lease = kJoining;
+  link.heard_at = now;
+  send(now, link,
+       Join{settings_.node, settings_.boot, settings_.address, settings_.version, state_});
+}
+
+void Links::down(Time now, LinkId id) {
+  const auto link =
+      std::find_if(links_.begin(), links_.end(), [id](const Link& each) { return each.id == id; });
+  if (link == links_.end()) return;
+  const bool was_ready = link->ready;
+  // What it took lately may never have arrived.
+  if (link->pushed_at != 0 && link->pushed_at + link->lease > now) lost_ = true;
+  links_.erase(link);
+  if (old_home_ == id) old_home_ = 0;
+  if (home_ == id) {
+    home_ = 0;
+    registering_ = false;
+    snapshot_.clear();
+  }
+  if (was_ready) {
+    // Pushes to this node that were in it are lost.
+    registry_.resync(now);
+    plan_home(now);
+  }
+  tell_lost(now);
+}
+
+void Links::drop(Time now, LinkId id, Code code, std::string words) {
+  out_.emplace_back(DropLink{id, {code, std::move(words)}});
+  down(now, id);
+}
+
+void Links::written(Time now, LinkId id, size_t size) {
+  Link* const link = find(id);
+  if (link == nullptr) return;
+  link->queued -= std::min(link->queued, size);
+  if (link->id == home_ && registering_) go_on_registering(now);
+  if (lost_ && link->queued * 2 <= settings_.max_link_queue) tell_lost(now);
+}
+
+bool Links::heard(Time now, LinkId id, const Frame& frame) {
+  Link* const link = find(id);
+  if (link == nullptr) return false;
+  link->heard_at = now;
+  if (const auto* answer = std::get_if<Joined>(&frame); answer != nullptr && !link->ready) {
+    joined(now, *link, *answer);
+    return true;
+  }
+  const bool known =
+      std::holds_alternative<Registered>(frame) || std::holds_alternative<Push>(frame) ||
+      std::holds_alternative<Members>(frame) || std::holds_alternative<Unsure>(frame) ||
+      std::holds_alternative<Resync>(frame) || std::holds_alternative<CloseSession>(frame);
+  if (!link->ready || !known) {
+    drop(now, id, Code::kInvalidArgument,
+         std::string("the service sent a ") + name_of(frame) + ", which it may not now");
+    return false;
+  }
+  if (const auto* members = std::get_if<Members>(&frame)) link->nodes = members->nodes;
+  if (std::holds_alternative<Registered>(frame)) registered(now, *link);
+  if (const auto* doubt = std::get_if<Unsure>(&frame)) unsure(now, *link, *doubt);
+  return true;
+}
+
+void Links::joined(Time now, Link& link, const Joined& joined) {
+  link.ready = true;
+  link.ready_at = now;
+  link.service = joined.service;
+  link.rank = hash_of(settings_.node, hash_of(joined.service));
+  link.lease = std::max<Time>(joined.lease, 3);
+  link.nodes = 2;  // until it says: better a push too many
+  // Of a registration that was given up there, by an earlier link.
+  if (joined.kept > 0 && home_ != 0) send(now, link, Sessions{true, true, {}, {}});
+  plan_home(now);
+  tell_lost(now);
+}
+
+Links::Link* Links::best(Time now, Time ready_for) {
+  Link* best = nullptr;
+  for (Link& link : links_) {
+    if (!link.ready || link.ready_at + ready_for > now) continue;
+    if (best == nullptr || link.rank > best->rank) best = &link;
+  }
+  return best;
+}
+
+void Links::plan_home(Time now) {
+  Link* const candidate = best(now, 0);
+  if (candidate == nullptr || candidate->id == home_) {
+    register_at_ = kNever;
+    return;
+  }
+  // All nodes that lost the same home, or see the same new one, do this now.
+  const auto jitter = static_cast<Time>(
+      random_.below(static_cast<uint64_t>(std::max<Time>(settings_.register_spread, 1))));
+  Time at = now;
+  if (home_ != 0) {
+    at = std::max(now, candidate->ready_at + settings_.home_settle) + jitter;
+  } else if (registry_.count() > 0) {
+    at = now + jitter;
+  }
+  register_at_ = register_at_ == kNever || home_ != 0 ? at : std::min(register_at_, at);
+}
+
+void Links::begin_registration(Time now, Link& link) {
+  Link* const before = find(home_);
+  if (before != nullptr && find(old_home_) != nullptr) {
+    send(now, *before,
+         Sessions{true, true, {}, {}});  // it knows a part, which nobody needs any more
+  } else if (before != nullptr) {
+    old_home_ = home_;
+  }
+  home_ = link.id;
+  registering_ = true;
+  ++generation_;
+  added_.clear();
+  removed_.clear();
+  snapshot_ = registry_.all();
+  told_ = 0;
+  go_on_registering(now);
+}
+
+void Links::go_on_registering(Time now) {
+  Link* const link = find(home_);
+  const size_t wait_at = settings_.max_link_queue / 2;
+  while (link != nullptr && registering_ && link->queued <= wait_at) {
+    Sessions frame;
+    frame.first = told_ == 0;
+    SessionEntry entry;
+    while (told_ < snapshot_.size() && frame.added.size() < kBatch) {
+      if (registry_.entry(snapshot_[told_++], generation_, &entry)) frame.added.push_back(entry);
+    }
+    frame.last = told_ >= snapshot_.size();
+    if (frame.last) {
+      registering_ = false;
+      snapshot_ = {};
+    }
+    send(now, *link, std::move(frame));
+  }
+}
+
+void Links::registered(Time now, Link& link) {
+  if (link.id != home_ || registering_) return;
+  if (Link* const old = find(old_home_); old != nullptr && old->id != home_) {
+    send(now, *old, Sessions{true, true, {}, {}});
+  }
+  old_home_ = 0;
+  // Until now services did not know where the sessions are.
+  registry_.resync(now);
+  plan_home(now);
+}
+
+void Links::closed(SessionId session, uint32_t generation) {
+  if (generation == generation_ && home_ != 0) removed_.push_back(session);
+}
+
+void Links::flush_changes(Time now) {
+  Link* const link = find(home_);
+  if (link == nullptr) {
+    added_.clear();
+    removed_.clear();
+    return;
+  }
+  // Changes do not come in between the frames of a snapshot.
+  if (registering_) return;
+  Sessions frame;
+  SessionEntry entry;
+  for (const SessionId session : added_) {
+    if (registry_.entry(session, generation_, &entry)) frame.added.push_back(entry);
+  }
+  frame.removed = std::move(removed_);
+  added_.clear();
+  removed_.clear();
+  if (!frame.added.empty() || !frame.removed.empty()) send(now, *link, std::move(frame));
+}
+
+void Links::flush(Time now) {
+  if (!added_.empty() || !removed_.empty()) flush_changes(now);
+}
+
+bool Links::alone() const {
+  if (!settings_.clustered) return true;
+  bool one = false;
+  for (const Link& link : links_) {
+    if (!link.ready) continue;
+    if (link.nodes > 1) return false;
+    one = true;
+  }
+  // Without a service nobody knows.
+  return one;
+}
+
+void Links::push(Time now, Push push) {
+  const size_t size = bytes_of(push);
+  Link* through = find(home_);
+  if (through == nullptr || !room(*through, size)) {
+    through = nullptr;
+    for (Link& link : links_) {
+      if (!link.ready || !room(link, size)) continue;
+      if (through == nullptr || link.queued < through->queued) through = &link;
+    }
+  }
+  if (through == nullptr) {
+    ++stats_.pushes_dropped;
+    lost_ = true;
+    return;
+  }
+  ++stats_.pushes_out;
+  through->pushed_at = now;
+  send(now, *through, std::move(push));
+}
+
+void Links::unsure(Time now, const Link& from, const Unsure& unsure) {
+  const LinkId asked = from.id;
+  for (Link& link : links_) {
+    if (!link.ready || link.id == asked) continue;
+    Push hint;
+    hint.from_node = settings_.node;
+    hint.time = unsure.time;
+    hint.targets = unsure.targets;
+    hint.own_only = true;
+    if (!room(link, bytes_of(hint))) {
+      ++stats_.pushes_dropped;
+      lost_ = true;
+      continue;
+    }
+    link.pushed_at = now;
+    ++stats_.pushes_out;
+    send(now, link, std::move(hint));
+  }
+}
+
+void Links::nack(Time now, LinkId id, Nack nack) {
+  Link* const link = find(id);
+  if (link == nullptr) return;
+  stats_.nacks += nack.users.size();
+  send(now, *link, std::move(nack));
+}
+
+void Links::tell_lost(Time now) {
+  if (!lost_) return;
+  for (Link& link : links_) {
+    if (!link.ready || link.queued * 2 > settings_.max_link_queue) continue;
+    lost_ = false;
+    send(now, link, Lost{});
+    return;
+  }
+}
+
+void Links::state(Time now, NodeState state) {
+  state_ = state;
+  for (Link& link : links_) {
+    if (link.ready) send(now, link, Renew{state_, registry_.count()});
+  }
+}
+
+void Links::leave(Time now) {
+  left_ = true;
+  for (Link& link : links_) send(now, link, Leave{});
+  home_ = old_home_ = 0;
+  registering_ = false;
+  register_at_ = kNever;
+}
+
+void Links::tick(Time now) {
+  const Time due = next_deadline();
+  const Time late = due == kNever ? 0 : now - due;
+  std::vector<LinkId> silent;
+  for (Link& link : links_) {
+    if (late > kStoodStill)
+      link.heard_at = std::max(link.heard_at, std::min(now, link.heard_at + late));
+    if (link.heard_at + link.lease <= now) {
+      silent.push_back(link.id);
+    } else if (link.ready && link.sent_at + link.lease / 3 <= now) {
+      send(now, link, Renew{state_, registry_.count()});
+    }
+  }
+  for (const LinkId link : silent) {
+    drop(now, link, Code::kDeadlineExceeded, "the service said nothing for longer than a lease");
+  }
+  if (register_at_ > now) return;
+  register_at_ = kNever;
+  Link* const candidate = best(now, home_ == 0 ? 0 : settings_.home_settle);
+  const Link* const home = find(home_);
+  if (candidate == nullptr || (home != nullptr && candidate->rank <= home->rank)) {
+    plan_home(now);
+  } else {
+    begin_registration(now, *candidate);
+  }
+}
+
+Time Links::next_deadline() const {
+  Time next = register_at_;
+  for (const Link& link : links_) {
+    next = std::min(next, link.heard_at + link.lease);
+    if (link.ready) next = std::min(next, link.sent_at + link.lease / 3);
+  }
+  return next;
+}
+
+void Links::fill(NodeStats& stats) const {
+  for (const Link& link : links_) {
+    if (!link.ready) continue;
+    ++stats.links;
+    stats.others = std::max(stats.others, link.nodes == 0 ? 0 : link.nodes - 1);
+    if (link.id == home_) stats.home = link.service;
+  }
+}
+
+}  // namespace imctl::router
