@@ -41,7 +41,8 @@ void World::check_ghosts() {
 
 // One frame for each message and node, as long as nothing makes it go twice.
 void World::pushed(size_t service, const router::Push& push) {
-  (void)service;
+  trace("  service ", service, " pushes to ", push.to_node, ": ", push.targets.front().mailbox, " ",
+        push.targets.front().sequence, " and ", push.targets.size() - 1, " more");
   std::set<std::string> recipients;
   for (const router::Target& target : push.targets) {
     if (!recipients.insert(target.mailbox).second) fail("a push names a mailbox twice");
@@ -52,6 +53,31 @@ void World::pushed(size_t service, const router::Push& push) {
   if (message == nullptr) fail("a push is of a message that is not stored");
   if (++pushes[{*message, push.to_node}] > 1) {
     fail("message " + *message + " went to node " + push.to_node + " twice");
+  }
+}
+
+// For people who look for the reason.
+void World::tell_sessions() const {
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    if (nodes[i] == nullptr || !nodes[i]->alive()) continue;
+    const router::NodeStats stats = nodes[i]->machine().stats();
+    trace("node ", i, ": ", stats.sessions, " sessions, ", stats.links, " links, home ", stats.home,
+          ", ", stats.reads, " reads, ", stats.pushes_in, " pushes in, ", stats.pushes_out,
+          " out, ", stats.pushes_dropped, " dropped");
+    nodes[i]->machine().sessions([&](const router::SessionInfo& each) {
+      trace("  ", each.session, " ", each.user, "/", each.device, " at ", each.epoch, ":",
+            each.delivered, ", known ", each.last, ", acknowledged ", each.acknowledged, ", bytes ",
+            each.unacknowledged, " and ", each.queued);
+    });
+  }
+  for (size_t i = 0; i < services.size(); ++i) {
+    const router::ServiceStats stats = services[i]->machine().stats();
+    trace("service ", i, ": ", stats.nodes, " nodes, ", stats.locations, " locations, ",
+          stats.pushes_in, " pushes in, ", stats.pushes_out, " out, ", stats.offline, " offline, ",
+          stats.unsure, " unsure, ", stats.nacks, " nacks, sure ", stats.sure ? "yes" : stats.why);
+    for (const router::Location& each : services[i]->machine().sessions("", 0, 1000)) {
+      trace("  ", each.node, " ", each.boot, " ", each.session, " ", each.user, "/", each.device);
+    }
   }
 }
 

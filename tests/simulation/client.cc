@@ -57,11 +57,9 @@ void World::connect(Device& device) {
   trace("device ", device.user, "/", device.name, " connects to node ", index, " after ",
         hello.start.epoch, ":", hello.start.sequence);
   to_node(connection, [connection, hello, node] {
-    if (!node->alive()) return;
-    node->run([connection, hello, node] {
-      node->accept(connection);
-      node->machine().connect(node->clock(), hello);
-    });
+    // Accepted by the machine that it runs on, whether the process runs or not.
+    node->accept(connection);
+    node->run([connection, hello, node] { node->machine().connect(node->clock(), hello); });
   });
   std::vector<std::string> again;
   for (const auto& [message, recipients] : device.unanswered) again.push_back(message);
@@ -231,6 +229,9 @@ void World::say_something(Device& device) {
 void World::submit(Device& device, const std::string& message) {
   const auto connection = device.connection;
   if (connection == nullptr) return;
+  trace("device ", device.user, "/", device.name, " says ", message, " to ",
+        device.unanswered[message].front(), " and ", device.unanswered[message].size() - 1,
+        " more");
   to_node(connection, [this, connection, message, recipients = device.unanswered[message]] {
     const auto node = connection->node.lock();
     if (node == nullptr) return;

@@ -89,11 +89,11 @@ void Directory::publish(const std::string& service, Part& part, std::vector<Chan
             });
 }
 
-void Directory::apply(Part& part, Replica& replica, const Change& change) {
+void Directory::apply(Part& part, const std::string& peer, Replica& replica, const Change& change) {
   const Key at = key(change.location);
   if (change.add) {
     replica.locations[at] = change.location;
-    part.by_user[change.location.user][at] = change.location;
+    part.by_user[change.location.user][{peer, at}] = change.location;
     return;
   }
   const auto known = replica.locations.find(at);
@@ -101,7 +101,7 @@ void Directory::apply(Part& part, Replica& replica, const Change& change) {
   const auto user = part.by_user.find(known->second.user);
   replica.locations.erase(known);
   if (user == part.by_user.end()) return;
-  user->second.erase(at);
+  user->second.erase({peer, at});
   if (user->second.empty()) part.by_user.erase(user);
 }
 
@@ -120,7 +120,7 @@ void Directory::receive_changes(const std::string& to, const std::string& from, 
   if (version == now.version + 1 && (now.whole || version == 1)) {
     now.whole = true;
     now.version = version;
-    for (const Change& change : changes) apply(part, now, change);
+    for (const Change& change : changes) apply(part, from, now, change);
   } else if (version > now.version) {
     ask(to, from);
   }
@@ -178,7 +178,7 @@ void Directory::ask(const std::string& to, const std::string& from) {
       fresh.told = told;
       fresh.whole = true;
       fresh.heard_at = timeline_.now();
-      for (const auto& [at, location] : *copy) apply(found->second, fresh, {true, location});
+      for (const auto& [at, location] : *copy) apply(found->second, from, fresh, {true, location});
     });
   });
 }
@@ -187,7 +187,7 @@ void Directory::forget(Part& part, const std::string& peer) {
   Replica& replica = part.replicas[peer];
   while (!replica.locations.empty()) {
     const Location location = replica.locations.begin()->second;
-    apply(part, replica, {false, location});
+    apply(part, peer, replica, {false, location});
   }
   part.replicas.erase(peer);
 }

@@ -68,8 +68,10 @@ class Directory {
     std::map<Key, Location> own;
     std::map<Key, Location> snapshot;  // that is being reported
     bool in_snapshot = false;
-    std::map<std::string, Replica> replicas;                           // of the others
-    std::unordered_map<std::string, std::map<Key, Location>> by_user;  // of all replicas
+    std::map<std::string, Replica> replicas;  // of the others
+    // Of all replicas, each for itself: while a node changes its home two services tell its
+    // sessions, and what one of them takes back the other one still has.
+    std::unordered_map<std::string, std::map<std::pair<std::string, Key>, Location>> by_user;
   };
 
   static Key key(const Location& location) {
@@ -77,7 +79,7 @@ class Directory {
   }
   void broadcast(const std::string& from, size_t size,
                  const std::function<void(const std::string&, Part&)>& receive);
-  void apply(Part& part, Replica& replica, const Change& change);
+  void apply(Part& part, const std::string& peer, Replica& replica, const Change& change);
   void receive_changes(const std::string& to, const std::string& from, uint64_t life,
                        uint64_t version, const std::vector<Change>& changes);
   void receive_digest(const std::string& to, const std::string& from, uint64_t life,

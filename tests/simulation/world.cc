@@ -92,6 +92,7 @@ Summary World::run() {
   // Long enough for everybody to have connected, registered and looked: what is still missing then
   // is lost.
   timeline.run_until(end + (calm ? 3000 : patient ? 60000 : 90000));
+  if (options_.trace) tell_sessions();
   check_end();
   summary.events = timeline.events();
   return summary;

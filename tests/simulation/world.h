@@ -265,6 +265,7 @@ class World {
   void watch();
   void check_ghosts();
   void check_end();
+  void tell_sessions() const;
   void check_registered();
   void pushed(size_t service, const router::Push& push);
 
