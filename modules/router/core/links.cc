@@ -50,9 +50,9 @@ void Links::down(Time now, LinkId id) {
   // What it took lately may never have arrived.
   if (link->pushed_at != 0 && link->pushed_at + link->lease > now) lost_ = true;
   links_.erase(link);
-  if (old_home_ == id) old_home_ = 0;
   if (home_ == id) {
     home_ = 0;
+    settled_ = false;
     registering_ = false;
     snapshot_.clear();
   }
@@ -107,8 +107,8 @@ void Links::joined(Time now, Link& link, const Joined& joined) {
   link.rank = hash_of(settings_.node, hash_of(joined.service));
   link.lease = std::max<Time>(joined.lease, 3);
   link.nodes = 2;  // until it says: better a push too many
-  // Of a registration that was given up there, by an earlier link.
-  if (joined.kept > 0 && home_ != 0) send(now, link, Sessions{true, true, {}, {}});
+  link.holds = joined.kept > 0;
+  if (settled_) clear_others(now);
   plan_home(now);
   tell_lost(now);
 }
@@ -141,14 +141,9 @@ void Links::plan_home(Time now) {
 }
 
 void Links::begin_registration(Time now, Link& link) {
-  Link* const before = find(home_);
-  if (before != nullptr && find(old_home_) != nullptr) {
-    send(now, *before,
-         Sessions{true, true, {}, {}});  // it knows a part, which nobody needs any more
-  } else if (before != nullptr) {
-    old_home_ = home_;
-  }
   home_ = link.id;
+  settled_ = false;
+  link.holds = true;
   registering_ = true;
   ++generation_;
   added_.clear();
@@ -178,14 +173,21 @@ void Links::go_on_registering(Time now) {
 }
 
 void Links::registered(Time now, Link& link) {
-  if (link.id != home_ || registering_) return;
-  if (Link* const old = find(old_home_); old != nullptr && old->id != home_) {
-    send(now, *old, Sessions{true, true, {}, {}});
-  }
-  old_home_ = 0;
+  if (link.id != home_ || registering_ || settled_) return;
+  settled_ = true;
+  clear_others(now);
   // Until now services did not know where the sessions are.
   registry_.resync(now);
   plan_home(now);
+}
+
+// Not before the new home has said that it knows them, so that somebody always does.
+void Links::clear_others(Time now) {
+  for (Link& link : links_) {
+    if (link.id == home_ || !link.holds || !link.ready) continue;
+    link.holds = false;
+    send(now, link, Sessions{true, true, {}, {}});
+  }
 }
 
 void Links::closed(SessionId session, uint32_t generation) {
@@ -295,8 +297,8 @@ void Links::state(Time now, NodeState state) {
 void Links::leave(Time now) {
   left_ = true;
   for (Link& link : links_) send(now, link, Leave{});
-  home_ = old_home_ = 0;
-  registering_ = false;
+  home_ = 0;
+  settled_ = registering_ = false;
   register_at_ = kNever;
 }
 

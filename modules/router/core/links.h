@@ -81,6 +81,7 @@ class Links {
     Time pushed_at = 0;  // 0: never
     uint64_t nodes = 0;
     size_t queued = 0;
+    bool holds = false;  // the service knows sessions that were registered with it
   };
 
   Link* find(LinkId link);
@@ -96,6 +97,8 @@ class Links {
   // When the home should be looked for again.
   void plan_home(Time now);
   void begin_registration(Time now, Link& link);
+  // Whoever else knows sessions is told that they are elsewhere now.
+  void clear_others(Time now);
   // The next frames of the snapshot, as far as there is room.
   void go_on_registering(Time now);
   void flush_changes(Time now);
@@ -111,8 +114,8 @@ class Links {
   std::vector<Link> links_;  // few
   NodeState state_ = NodeState::kActive;
   bool left_ = false;
-  LinkId home_ = 0;      // what is told of sessions goes there
-  LinkId old_home_ = 0;  // to be told that it is not any more, when the new one is registered with
+  LinkId home_ = 0;       // what is told of sessions goes there
+  bool settled_ = false;  // it has said that it knows them all
   Time register_at_ = kNever;
   uint32_t generation_ = 0;  // of registrations
   // A snapshot on its way: sessions that are to be told, from `told_` on.

@@ -199,11 +199,13 @@ void NodeMachine::Parts::resync(Time now) {
 
 void NodeMachine::Parts::begin_resync(Time now) {
   resync_at = kNever;
-  resync_free_at = now + settings.resync_spread;
+  resync_free_at = now + settings.settle + settings.resync_spread;
   if (sessions.empty()) return;
   ++stats.resyncs;
   for (const auto& [id, session] : sessions) {
-    session->resync_at = std::min(session->resync_at, now + jitter(settings.resync_spread));
+    // Not before services can have told each other where the sessions are.
+    const Time at = now + settings.settle + jitter(settings.resync_spread);
+    session->resync_at = at;
     arm(*session, session->resync_at);
   }
 }

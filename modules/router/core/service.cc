@@ -93,7 +93,7 @@ void ServiceMachine::Parts::frame(Time now, LinkId id, Frame frame) {
   } else if (const auto* nack = std::get_if<Nack>(&frame)) {
     nacked(*node, *nack);
   } else if (std::holds_alternative<Lost>(frame)) {
-    lost(now, *node);
+    lost(now, node->name);
   } else if (std::holds_alternative<Leave>(frame)) {
     remove(now, *node);
     drop(now, id, Code::kOk, "goodbye");
@@ -229,8 +229,16 @@ void ServiceMachine::Parts::tick(Time now) {
 
 // ---- pushes that nodes lost
 
-void ServiceMachine::Parts::lost(Time now, const NodeRecord& node) {
-  lost_by = lost_at == kNever || lost_by == node.name ? node.name : std::string();
+void ServiceMachine::Parts::locations(Time now, LocationsStatus to) {
+  reporter.shared(now, to.shared);
+  const bool doubt = status.sure && !to.sure;
+  status = std::move(to);
+  // What was found before it noticed was old perhaps.
+  if (doubt) lost(now, {});
+}
+
+void ServiceMachine::Parts::lost(Time now, const std::string& node) {
+  lost_by = lost_at == kNever || lost_by == node ? node : std::string();
   lost_at = std::min(lost_at, std::max(now, lost_free_at));
   if (lost_at <= now) tell_lost(now);
 }
@@ -259,8 +267,7 @@ void ServiceMachine::frame(Time now, LinkId link, Frame frame) {
   parts_->frame(now, link, std::move(frame));
 }
 void ServiceMachine::locations(Time now, LocationsStatus status) {
-  parts_->reporter.shared(now, status.shared);
-  parts_->status = std::move(status);
+  parts_->locations(now, std::move(status));
 }
 void ServiceMachine::found(Time now, Ticket ticket, Found found) {
   parts_->found(now, ticket, found);

@@ -55,7 +55,9 @@ struct ServiceMachine::Parts {
   void check(Time now, NodeRecord& node);
   void check_silent(Time now, Link& link);
   void stood_still(Time by);
-  void lost(Time now, const NodeRecord& node);
+  void locations(Time now, LocationsStatus to);
+  // `node`: which said so, and need not look itself.
+  void lost(Time now, const std::string& node);
   void tell_lost(Time now);
   // A node came or went; `before`: how many there were.
   void members_changed(Time now, size_t before);
