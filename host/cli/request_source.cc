@@ -109,15 +109,21 @@ Result<std::optional<std::string>> RequestSource::from_document() {
 }
 
 Result<std::optional<std::string>> RequestSource::from_line() {
+  const bool first = count_++ == 0;
+  if (first && method_->server_streaming() && !given_.values.empty()) {
+    // What is answered may come before anything is typed.
+    std::unique_ptr<Message> greeting(factory_->GetPrototype(method_->input_type())->New());
+    return finish(greeting.get());
+  }
   Result<std::optional<std::string>> line = lines_->next_line();
   if (!line.ok()) return line.status();
   if (!*line) return std::optional<std::string>();
-  ++count_;
+  ++lines_read_;
   std::unique_ptr<Message> message(factory_->GetPrototype(method_->input_type())->New());
   Status status = set_field(message.get(), line_field_, **line);
   if (!status.ok()) {
     return Status(status.code(),
-                  "line " + std::to_string(count_) + " of standard input: " + status.message());
+                  "line " + std::to_string(lines_read_) + " of standard input: " + status.message());
   }
   return finish(message.get());
 }

@@ -49,6 +49,7 @@ class RequestSource {
   std::unique_ptr<DocumentReader> lines_;      // of standard input
   const google::protobuf::FieldDescriptor* line_field_ = nullptr;
   size_t count_ = 0;
+  size_t lines_read_ = 0;
 };
 
 }  // namespace imctl::host::cli

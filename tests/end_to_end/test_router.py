@@ -95,7 +95,7 @@ class OneNodeTest(RouterCase):
         got = bob.next("deliver")
         self.assertEqual(got.message.event.text_data, "hello")
         # Who it is from is the node's to say.
-        self.assertEqual(got.message.getattr if False else getattr(got.message, "from"), "ann@localhost/phone")
+        self.assertEqual(getattr(got.message, "from"), "ann@localhost/phone")
         self.assertEqual(got.message.event.source, "im:ann@localhost")
         self.assertEqual([(p.mailbox, p.sequence) for p in sent.positions], [("bob@localhost", got.sequence)])
         self.assertEqual(got.time, sent.time)
@@ -118,8 +118,8 @@ class OneNodeTest(RouterCase):
         got = [eve.next("deliver") for _ in range(100)]
         self.assertEqual([e.message.event.id for e in got], [f"off{n}" for n in range(100)])
         eve.ack(got[-1].sequence)
-        eve.close()
         wait_for(lambda: self.cursor("eve@localhost", "tablet") == got[-1].sequence, "the cursor to move")
+        eve.close()
         # From where it left off.
         eve = self.session(self.host, "eve", "tablet")
         self.assertEqual(eve.next("deliver").sequence, got[-1].sequence + 1)
@@ -254,27 +254,22 @@ class VerbsTest(RouterCase):
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
             self.addCleanup(chats[who].stdout.close)
             self.addCleanup(chats[who].kill)
-        lines = []
-        # Neither knows when the other listens: each says something until it was answered.
+        # Bob listens before he says anything.
+        wait_for(lambda: self.watched("bob@localhost"), "Bob to listen")
         ann, bob = chats["ann"], chats["bob"]
-        import threading
-        heard = threading.Event()
-
-        def listen():
-            for line in bob.stdout:
-                lines.append(line)
-                heard.set()
-                break
-        listener = threading.Thread(target=listen)
-        listener.start()
-        while not heard.wait(0.2):
-            ann.stdin.write("hello bob\n")
-            ann.stdin.flush()
-        listener.join()
-        self.assertEqual(lines[0], "ann@localhost: hello bob\n")
+        ann.stdin.write("hello bob\n")
+        ann.stdin.flush()
+        self.assertEqual(bob.stdout.readline(), "ann@localhost: hello bob\n")
+        bob.stdin.write("hello ann\n")
+        bob.stdin.flush()
+        self.assertEqual(ann.stdout.readline(), "bob@localhost: hello ann\n")
         for chat in chats.values():
             chat.stdin.close()
         self.assertEqual([chat.wait(30) for chat in chats.values()], [0, 0])
+
+    def watched(self, mailbox):
+        state = self.verb("debug", "state", "-o", "json")
+        return mailbox in state
 
     def test_node_and_session_verbs(self):
         bob = self.session(self.host, "bob", "phone", only_new=True)

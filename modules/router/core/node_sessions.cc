@@ -35,7 +35,10 @@ void NodeMachine::Parts::connect(Time now, Hello hello) {
   }
   links.opened(session.id);
   session.start = std::make_unique<Start>(hello.start);
-  if (hello.device.empty() && hello.start.from != Start::From::kEnd) {
+  if (hello.device.empty() && hello.start.from == Start::From::kEnd) {
+    session.inbox.begin_at_end();
+    session.start.reset();
+  } else if (hello.device.empty()) {
     const Start& start = hello.start;
     const bool after = start.from == Start::From::kAfter;
     session.inbox.begin_after(after ? start.epoch : 0, after ? start.sequence : 0);
