@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <future>
 #include <random>
 
 #include "cluster_service.h"
@@ -72,7 +73,75 @@ class RouterModule : public Module {
     return {};
   }
 
+  void report(State& state) override {
+    state.add("users_known", directory_.known());
+    state.add("changes_of_users", directory_.hears() ? "heard" : "not heard");
+    state.add("orders", orders_.hears() ? "heard" : "not heard");
+    // The machines are the loop's; it is not waited for longer than it takes to be of use.
+    auto told = std::make_shared<std::promise<std::vector<std::pair<std::string, std::string>>>>();
+    auto items = told->get_future();
+    loop_.post([this, told](Time) { told->set_value(items_of_machines()); });
+    constexpr std::chrono::seconds kPatience{2};
+    if (items.wait_for(kPatience) != std::future_status::ready) {
+      return state.add("loop", "does not answer");
+    }
+    for (const auto& [name, value] : items.get()) state.add(name, value);
+  }
+
  private:
+  std::vector<std::pair<std::string, std::string>> items_of_machines() {
+    std::vector<std::pair<std::string, std::string>> items;
+    auto add = [&](const std::string& name, const auto& value) {
+      if constexpr (std::is_convertible_v<decltype(value), std::string>) {
+        items.emplace_back(name, value);
+      } else {
+        items.emplace_back(name, std::to_string(value));
+      }
+    };
+    if (node_.is_running()) {
+      const NodeStats node = node_.machine().stats();
+      add("node.sessions", node.sessions);
+      add("node.users", node.users);
+      add("node.links", node.links);
+      add("node.home", node.home);
+      add("node.other_nodes", node.others);
+      add("node.unanswered_bytes", node.unanswered);
+      add("node.appends", node.appends);
+      add("node.reads", node.reads);
+      add("node.reads_waiting", node.reads_waiting);
+      add("node.ahead_bytes", node.ahead);
+      add("node.cursors_moving", node.cursors_moving);
+      add("node.messages_accepted", node.accepted);
+      add("node.messages_rejected", node.rejected);
+      add("node.messages_delivered", node.delivered);
+      add("node.messages_delivered_live", node.delivered_live);
+      add("node.pushes_out", node.pushes_out);
+      add("node.pushes_in", node.pushes_in);
+      add("node.pushes_dropped", node.pushes_dropped);
+      add("node.sessions_cut", node.cut);
+      add("node.resyncs", node.resyncs);
+      for (const NodeShell::LinkInfo& link : node_.links()) {
+        add("link " + (link.address.empty() ? "here" : link.address),
+            link.service.empty() ? "not joined: " + link.problem : "joined with " + link.service);
+      }
+    }
+    if (service_.is_running()) {
+      const ServiceStats service = service_.machine().stats();
+      add("service.nodes", service.nodes);
+      add("service.sessions", service.locations);
+      add("service.other_services", service.peers);
+      add("service.sure", service.sure ? "yes" : "no: " + service.why);
+      add("service.waiting_bytes", service.waiting);
+      add("service.pushes_in", service.pushes_in);
+      add("service.pushes_out", service.pushes_out);
+      add("service.pushes_dropped", service.pushes_dropped);
+      add("service.offline", service.offline);
+      add("service.nacks", service.nacks);
+      add("service.leases_over", service.leases_over);
+    }
+    return items;
+  }
+
   void user_changed(const std::string& user) {
     loop_.post([this, user](Time) {
       if (node_.is_running()) node_.changed(user);

@@ -248,6 +248,7 @@ class VerbsTest(RouterCase):
 
     def test_chat(self):
         chats = {}
+        before = self.watchers()
         for who, other in (("ann", "bob"), ("bob", "ann")):
             chats[who] = subprocess.Popen(
                 [str(IMCTL), "chat", other, "--as", who, "--server", f"127.0.0.1:{self.host.port}"], env=self.host.env,
@@ -255,7 +256,7 @@ class VerbsTest(RouterCase):
             self.addCleanup(chats[who].stdout.close)
             self.addCleanup(chats[who].kill)
         # Bob listens before he says anything.
-        wait_for(lambda: self.watched("bob@localhost"), "Bob to listen")
+        wait_for(lambda: self.watchers() == before + 2, "both to listen")
         ann, bob = chats["ann"], chats["bob"]
         ann.stdin.write("hello bob\n")
         ann.stdin.flush()
@@ -267,9 +268,9 @@ class VerbsTest(RouterCase):
             chat.stdin.close()
         self.assertEqual([chat.wait(30) for chat in chats.values()], [0, 0])
 
-    def watched(self, mailbox):
-        state = self.verb("debug", "state", "-o", "json")
-        return mailbox in state
+    def watchers(self):
+        lines = [line.split() for line in self.verb("debug", "state", "storage-sqlite").splitlines()]
+        return int(next(line[2] for line in lines if line[1] == "watchers"))
 
     def test_node_and_session_verbs(self):
         bob = self.session(self.host, "bob", "phone", only_new=True)
