@@ -123,7 +123,7 @@ void World::process_fault() {
       trace("node ", index, " stands still for ", length);
       node->pause();
       // Somebody may start another one meanwhile, and then this one speaks again.
-      if (random.one_in(3)) start_node(index, random_time(length));
+      if (!services.empty() && random.one_in(3)) start_node(index, random_time(length));
       timeline.in(length, [node] { node->resume(); });
       return;
     case 3: {

@@ -267,6 +267,7 @@ struct NodeStats {
   std::string home;     // service that the sessions are registered with, if any
   uint64_t others = 0;  // other nodes, as far as services say
   NodeState state = NodeState::kActive;
+  bool superseded = false;  // a later start of this node has joined a service: this one may stop
   // Now.
   uint64_t unanswered = 0;  // bytes of sends
   uint64_t appends = 0;     // calls

@@ -114,11 +114,15 @@ void ServiceMachine::Parts::joined(Time now, Link& link, const Join& join) {
   NodeRecord* known = table.node(join.node);
   if (known != nullptr && known->boot > join.boot) {
     ++stats.refused;
+    send(now, link, Superseded{known->boot});
+    // It stored messages perhaps that it could tell nobody.
+    lost(now, {});
     return drop(now, id, Code::kFailedPrecondition,
                 "a newer start of the node " + join.node + " has joined: this one is over");
   }
   if (known != nullptr && known->link != 0) {
     const LinkId old = known->link;
+    if (known->boot < join.boot) send(now, *find(old), Superseded{join.boot});
     drop(now, old, Code::kAborted, "the node " + join.node + " joined again");
   }
   if (known != nullptr && known->boot < join.boot) numbers.erase(known->number);
