@@ -117,7 +117,7 @@ void World::process_fault() {
       if (node == nullptr || !node->alive()) return;
       trace("node ", index, " dies");
       node->kill();
-      return start_node(index, 100 + random_time(5000));
+      return start_node(index, 100 + random_time(random.one_in(3) ? 30000 : 5000));
     case 2:
       if (node == nullptr || !node->alive() || node->paused()) return;
       trace("node ", index, " stands still for ", length);
@@ -138,7 +138,10 @@ void World::process_fault() {
       return;
     }
     case 4: {
-      if (node == nullptr || !node->alive()) return;
+      if (node == nullptr || !node->alive() ||
+          node->machine().stats().state != router::NodeState::kActive) {
+        return;
+      }
       trace("node ", index, " is drained");
       node->run([node] {
         node->machine().state(node->clock(), router::NodeState::kDraining, node->clock() + 3000);
