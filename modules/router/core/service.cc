@@ -51,6 +51,8 @@ void ServiceMachine::Parts::down(Time now, LinkId id) {
   node->ended_at = now;
   node->in_snapshot = false;
   watch(*node);
+  // Pushes that were in it are lost, and the node is not there perhaps to say so.
+  lost(now, name);
 }
 
 void ServiceMachine::Parts::written(Time now, LinkId id, size_t size) {
