@@ -115,6 +115,8 @@ void World::process_fault() {
     case 0:
     case 1:
       if (node == nullptr || !node->alive()) return;
+      // What a node stored while nobody heard it is found by the look now and then only.
+      if (patient && !services.empty() && node->machine().stats().links == 0) return;
       trace("node ", index, " dies");
       node->kill();
       return start_node(index, 100 + random_time(random.one_in(3) ? 30000 : 5000));
@@ -235,7 +237,8 @@ void World::heal() {
   network = 20;
   store.slowest = 10;
   store.failing = store.losing = 0;
-  for (const auto& zombie : zombies) zombie->kill();
+  // Older starts come to hear that they are over.
+  for (const auto& zombie : zombies) zombie->resume();
   for (size_t i = 0; i < nodes.size(); ++i) {
     if (nodes[i] != nullptr && nodes[i]->alive()) {
       nodes[i]->resume();
