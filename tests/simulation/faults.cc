@@ -115,15 +115,17 @@ void World::process_fault() {
     case 0:
     case 1:
       if (node == nullptr || !node->alive()) return;
+      // What a node stored while nobody heard it is found by the look now and then only.
+      if (patient && !services.empty() && node->machine().stats().links == 0) return;
       trace("node ", index, " dies");
       node->kill();
-      return start_node(index, 100 + random_time(5000));
+      return start_node(index, 100 + random_time(random.one_in(3) ? 30000 : 5000));
     case 2:
       if (node == nullptr || !node->alive() || node->paused()) return;
       trace("node ", index, " stands still for ", length);
       node->pause();
       // Somebody may start another one meanwhile, and then this one speaks again.
-      if (random.one_in(3)) start_node(index, random_time(length));
+      if (!services.empty() && random.one_in(3)) start_node(index, random_time(length));
       timeline.in(length, [node] { node->resume(); });
       return;
     case 3: {
@@ -138,7 +140,10 @@ void World::process_fault() {
       return;
     }
     case 4: {
-      if (node == nullptr || !node->alive()) return;
+      if (node == nullptr || !node->alive() ||
+          node->machine().stats().state != router::NodeState::kActive) {
+        return;
+      }
       trace("node ", index, " is drained");
       node->run([node] {
         node->machine().state(node->clock(), router::NodeState::kDraining, node->clock() + 3000);
@@ -232,7 +237,8 @@ void World::heal() {
   network = 20;
   store.slowest = 10;
   store.failing = store.losing = 0;
-  for (const auto& zombie : zombies) zombie->kill();
+  // Older starts come to hear that they are over.
+  for (const auto& zombie : zombies) zombie->resume();
   for (size_t i = 0; i < nodes.size(); ++i) {
     if (nodes[i] != nullptr && nodes[i]->alive()) {
       nodes[i]->resume();

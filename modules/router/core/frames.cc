@@ -44,6 +44,7 @@ struct Bytes {
   size_t operator()(const Leave&) const { return 0; }
   size_t operator()(const Members&) const { return kNumber; }
   size_t operator()(const Unsure& f) const { return kNumber + bytes_of(f.targets); }
+  size_t operator()(const Superseded&) const { return kNumber; }
   size_t operator()(const Resync&) const { return 0; }
   size_t operator()(const CloseSession& f) const { return f.words.size() + 2 * kNumber; }
 };
@@ -55,8 +56,8 @@ size_t bytes_of(const Push& push) { return kFrame + Bytes()(push); }
 
 const char* name_of(const Frame& frame) {
   static constexpr std::array<const char*, std::variant_size_v<Frame>> kNames = {
-      "Join", "Joined", "Renew",   "Sessions", "Registered", "Push",        "Nack",
-      "Lost", "Leave",  "Members", "Unsure",   "Resync",     "CloseSession"};
+      "Join", "Joined", "Renew",   "Sessions", "Registered", "Push",         "Nack",
+      "Lost", "Leave",  "Members", "Unsure",   "Resync",     "CloseSession", "Superseded"};
   return kNames.at(frame.index());
 }
 

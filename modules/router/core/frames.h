@@ -117,6 +117,12 @@ struct Unsure {
   std::vector<Target> targets;
 };
 
+// A later start of the same node has joined: this one is over. It closes its sessions, which
+// connect to the later one, and takes none any more.
+struct Superseded {
+  uint64_t boot = 0;  // of the later one
+};
+
 // Pushes for this node's sessions may have been lost: look at the mailboxes, spread over some time.
 struct Resync {};
 
@@ -127,7 +133,7 @@ struct CloseSession {
 };
 
 using Frame = std::variant<Join, Joined, Renew, Sessions, Registered, Push, Nack, Lost, Leave,
-                           Members, Unsure, Resync, CloseSession>;
+                           Members, Unsure, Resync, CloseSession, Superseded>;
 
 // About how many bytes it is on the wire; what bounds of queues count in.
 size_t bytes_of(const Frame& frame);

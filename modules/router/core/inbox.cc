@@ -67,13 +67,21 @@ bool Inbox::page(Sink& sink, const Page& page) {
     } else {
       // The mailbox is gone, or the page is older than its first message, which was pushed
       // meanwhile.
-      if (read_epoch_ == epoch_ && read_known_ == known_) known_ = next_ - 1;
+      if (read_epoch_ == epoch_ && read_known_ == known_) {
+        known_ = next_ - 1;
+        clear(sink);
+      }
       return true;
     }
   }
   if (page.first > next_) jump(sink, epoch_, page.first);
   // What pushes said while the page was on its way stands; otherwise the store knows best.
-  known_ = known_ == read_known_ ? page.last : std::max(known_, page.last);
+  if (known_ > read_known_) {
+    known_ = std::max(known_, page.last);
+  } else {
+    if (known_ > page.last) clear(sink);
+    known_ = page.last;
+  }
   const uint64_t before = next_;
   for (const PageEntry& entry : page.entries) {
     if (entry.sequence < next_) continue;

@@ -85,6 +85,7 @@ bool Links::heard(Time now, LinkId id, const Frame& frame) {
     joined(now, *link, *answer);
     return true;
   }
+  if (std::holds_alternative<Superseded>(frame)) return true;  // instead of Joined, or later
   const bool known =
       std::holds_alternative<Registered>(frame) || std::holds_alternative<Push>(frame) ||
       std::holds_alternative<Members>(frame) || std::holds_alternative<Unsure>(frame) ||

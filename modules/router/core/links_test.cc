@@ -250,6 +250,20 @@ TEST_F(LinksTest, AServiceThatSaysWhatItMayNotIsDropped) {
   EXPECT_EQ(node.stats().links, 0U);
 }
 
+TEST_F(LinksTest, ANodeWhoseLaterStartHasJoinedClosesItsSessions) {
+  open(1, "ann@x");
+  take(node);
+  node.link_up(now, 1);
+  node.frame(now, 1, Superseded{2});
+  EXPECT_EQ(all_of<Close>(take(node)).size(), 1U);
+  EXPECT_TRUE(node.stats().superseded);
+  Hello hello;
+  hello.session = 2;
+  hello.user = "ann@x";
+  node.connect(now, hello);
+  EXPECT_EQ(all_of<Close>(take(node)).size(), 1U);
+}
+
 TEST_F(LinksTest, ASnapshotOfManyGoesInBatches) {
   for (SessionId id = 1; id <= 2500; ++id) {
     Hello hello;

@@ -144,11 +144,20 @@ void NodeMachine::Parts::frame(Time now, LinkId link, Frame frame) {
     pushed(now, link, *push);
   } else if (std::holds_alternative<Resync>(frame)) {
     resync(now);
+  } else if (std::holds_alternative<Superseded>(frame)) {
+    stats.superseded = true;
+    leave(now, "a later start of the node " + settings.node + " has taken over: connect again");
   } else if (auto* asked = std::get_if<CloseSession>(&frame)) {
     if (Session* const session = find(asked->session)) {
       close(now, *session, asked->code, std::move(asked->words));
     }
   }
+}
+
+void NodeMachine::Parts::leave(Time now, const std::string& words) {
+  left = true;
+  for (const SessionId id : all()) close(now, *find(id), Code::kUnavailable, words);
+  links.leave(now);
 }
 
 // ---- time
@@ -227,12 +236,7 @@ void NodeMachine::close_user(Time now, const std::string& user, Code code,
   for (Session* const session : sessions) parts_->close(now, *session, code, words);
 }
 void NodeMachine::leave(Time now) {
-  parts_->left = true;
-  for (const SessionId id : parts_->all()) {
-    parts_->close(now, *parts_->find(id), Code::kUnavailable,
-                  "the node " + parts_->settings.node + " stops: connect to another one");
-  }
-  parts_->links.leave(now);
+  parts_->leave(now, "the node " + parts_->settings.node + " stops: connect to another one");
 }
 void NodeMachine::tick(Time now) { parts_->tick(now); }
 Time NodeMachine::next_deadline() const { return parts_->next_deadline(); }

@@ -88,7 +88,10 @@ struct NodeSettings {
   Time stall_timeout = 5000;     // no progress of a client that something waits for: it is cut
   Time cursor_interval = 1000;   // a cursor is moved at most this often
   Time resync_interval = 60000;  // how often each session looks at its mailbox, whatever happened
-  Time resync_spread = 5000;     // over which a resync of all sessions is spread
+  // Over which a resync of all sessions is spread, and how many sessions a second at most: after a
+  // failure the storage of a large cluster must not be read by everybody at once.
+  Time resync_spread = 5000;
+  uint32_t resync_rate = 1000;
   Time settle = 2000;  // after which a new session looks again: services know of it by then
   Time register_spread =
       2000;                  // within which sessions are registered elsewhere when the home is lost
@@ -267,6 +270,7 @@ struct NodeStats {
   std::string home;     // service that the sessions are registered with, if any
   uint64_t others = 0;  // other nodes, as far as services say
   NodeState state = NodeState::kActive;
+  bool superseded = false;  // a later start of this node has joined a service: this one may stop
   // Now.
   uint64_t unanswered = 0;  // bytes of sends
   uint64_t appends = 0;     // calls

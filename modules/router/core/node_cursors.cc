@@ -46,16 +46,15 @@ void NodeMachine::Parts::begin_move(Ticket ticket, const Move& move) {
 
 void NodeMachine::Parts::last_move(const Session& session) {
   const bool behind = cursor_behind(session);
+  const uint64_t last = session.inbox.acknowledged();
   Move* const under_way = session.moving ? moves.find(session.move) : nullptr;
   if (under_way != nullptr) {
     under_way->session = 0;
     under_way->behind = behind;
     under_way->last_epoch = session.inbox.epoch();
-    under_way->last_sequence = session.inbox.acknowledged();
+    under_way->last_sequence = last;
   } else if (behind) {
-    const Move move{
-        0, *session.user->name, session.device, session.inbox.epoch(), session.inbox.acknowledged(),
-        0};
+    const Move move{0, *session.user->name, session.device, session.inbox.epoch(), last};
     const Ticket ticket = moves.add(move);
     begin_move(ticket, move);
   }

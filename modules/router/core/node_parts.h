@@ -92,6 +92,7 @@ struct NodeMachine::Parts : Registry {
                  const Payload& payload);
   void pushed(Time now, LinkId link, const Push& push);
   void frame(Time now, LinkId link, Frame frame);
+  void leave(Time now, const std::string& words);
   void pause(Session& session);
   void resume(Session& session);
   void resume_line();

@@ -202,12 +202,15 @@ void NodeMachine::Parts::resync(Time now) {
 
 void NodeMachine::Parts::begin_resync(Time now) {
   resync_at = kNever;
-  resync_free_at = now + settings.settle + settings.resync_spread;
+  const Time spread =
+      std::max(settings.resync_spread,
+               static_cast<Time>(sessions.size() * 1000 / std::max(settings.resync_rate, 1U)));
+  resync_free_at = now + settings.settle + spread;
   if (sessions.empty()) return;
   ++stats.resyncs;
   for (const auto& [id, session] : sessions) {
     // Not before services can have told each other where the sessions are.
-    const Time at = now + settings.settle + jitter(settings.resync_spread);
+    const Time at = now + settings.settle + jitter(spread);
     session->resync_at = at;
     arm(*session, session->resync_at);
   }

@@ -10,6 +10,8 @@ namespace {
 
 // How long a node may take to say Join.
 constexpr Time kJoining = 15000;
+// Names of nodes whose last start is remembered when they are gone.
+constexpr size_t kMaxBoots = 100000;
 // Ticks later than this mean that the process stood still, not that nodes were silent.
 constexpr Time kStoodStill = 1000;
 
@@ -51,6 +53,8 @@ void ServiceMachine::Parts::down(Time now, LinkId id) {
   node->ended_at = now;
   node->in_snapshot = false;
   watch(*node);
+  // Pushes that were in it are lost, and the node is not there perhaps to say so.
+  lost(now, name);
 }
 
 void ServiceMachine::Parts::written(Time now, LinkId id, size_t size) {
@@ -112,13 +116,22 @@ void ServiceMachine::Parts::joined(Time now, Link& link, const Join& join) {
     return drop(now, id, Code::kInvalidArgument, "the node has no name");
   }
   NodeRecord* known = table.node(join.node);
-  if (known != nullptr && known->boot > join.boot) {
+  if (boots.size() >= kMaxBoots && boots.count(join.node) == 0) boots.clear();
+  uint64_t& newest = boots[join.node];
+  if (newest > join.boot) {
     ++stats.refused;
+    send(now, link, Superseded{newest});
+    // It stored messages perhaps that it could tell nobody.
+    lost(now, {});
     return drop(now, id, Code::kFailedPrecondition,
                 "a newer start of the node " + join.node + " has joined: this one is over");
   }
+  // The start before it stored messages perhaps that it could tell nobody.
+  if (newest != 0 && newest < join.boot) lost(now, join.node);
+  newest = join.boot;
   if (known != nullptr && known->link != 0) {
     const LinkId old = known->link;
+    if (known->boot < join.boot) send(now, *find(old), Superseded{join.boot});
     drop(now, old, Code::kAborted, "the node " + join.node + " joined again");
   }
   if (known != nullptr && known->boot < join.boot) numbers.erase(known->number);

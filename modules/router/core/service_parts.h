@@ -89,6 +89,8 @@ struct ServiceMachine::Parts {
   Timers node_timers;                                 // by number of the record
   std::unordered_map<uint64_t, std::string> numbers;  // which node it is
   Timers link_timers;                                 // by link
+  // The latest start of each node, longer than its lease: an older one must not come back after it.
+  std::unordered_map<std::string, uint64_t> boots;
 
   // Pushes that wait for a Find; the first `asked` of them for the one that is under way.
   std::deque<Push> waiting;
