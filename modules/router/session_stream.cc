@@ -72,8 +72,8 @@ std::shared_ptr<SessionStream> SessionStream::self() {
 void SessionStream::arrived(Buffer message) {
   if (!message) {
     loop()->post([self = self()](Time now) {
-      self->node_->closed(now, *self);
-      self->end(Status(), false);
+      self->half_closed_ = true;
+      self->end_if_answered(now);
     });
     return;
   }
@@ -255,6 +255,13 @@ void SessionStream::sent(const Sent& sent) {
   *to->mutable_time() = to_timestamp(sent.time);
   to->set_duplicate(sent.duplicate);
   tell(frame);
+  end_if_answered(Loop::now());
+}
+
+void SessionStream::end_if_answered(Time now) {
+  if (!half_closed_ || !sending_.empty()) return;
+  node_->closed(now, *this);
+  end(Status(), false);
 }
 
 std::string SessionStream::take_id(uint64_t reference) {
@@ -274,6 +281,7 @@ void SessionStream::rejected(uint64_t reference, const Outcome& outcome) {
   to->set_code(static_cast<int32_t>(outcome.code));
   to->set_message(outcome.words);
   tell(frame);
+  end_if_answered(Loop::now());
 }
 
 void SessionStream::moving(Time within) {

@@ -49,6 +49,7 @@ class SessionStream final : public ServedStream {
   void connect(Time now, const session::v1::Hello& hello);
   void go_on();
   void tell(const session::v1::ServerFrame& frame);
+  void end_if_answered(Time now);
   // The id of what was sent so.
   std::string take_id(uint64_t reference);
   // Ends what a client did wrong.
@@ -64,6 +65,7 @@ class SessionStream final : public ServedStream {
   size_t window_ = 0;
   bool paused_ = false;    // of the loop
   uint64_t epoch_ = 0;     // of the last that was delivered; of the loop
+  bool half_closed_ = false;  // the client says no more, but waits for answers
   // What was sent and is not answered, with the message's id; of the loop.
   std::list<std::pair<uint64_t, std::string>> sending_;
 };

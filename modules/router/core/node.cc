@@ -36,8 +36,18 @@ void NodeMachine::Parts::send(SessionId id, uint64_t reference, std::vector<std:
     session->in_line = true;
     line.push_back(id);
   }
-  const Ticket ticket = appends.add({id, reference, size, payload});
-  out.emplace_back(Append{ticket, std::move(recipients), std::move(payload)});
+  WaitingSend next{reference, std::move(recipients), std::move(payload), size};
+  if (session->appending) {
+    session->sends.push_back(std::move(next));
+  } else {
+    append(*session, std::move(next));
+  }
+}
+
+void NodeMachine::Parts::append(Session& session, WaitingSend send) {
+  session.appending = true;
+  const Ticket ticket = appends.add({session.id, send.reference, send.size, send.payload});
+  out.emplace_back(Append{ticket, std::move(send.recipients), std::move(send.payload)});
 }
 
 void NodeMachine::Parts::pause(Session& session) {
@@ -85,7 +95,15 @@ void NodeMachine::Parts::stored(Time now, Ticket ticket, Stored stored) {
       out.emplace_back(Rejected{pending.session, pending.reference, std::move(stored.outcome)});
     }
   }
-  if (session != nullptr) resume(*session);
+  if (session != nullptr) {
+    session->appending = false;
+    if (!session->sends.empty()) {
+      WaitingSend next = std::move(session->sends.front());
+      session->sends.pop_front();
+      append(*session, std::move(next));
+    }
+    resume(*session);
+  }
   resume_line();
 }
 

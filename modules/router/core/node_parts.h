@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <list>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -26,6 +27,13 @@ struct Session;
 struct User {
   const std::string* name = nullptr;  // the key
   std::vector<Session*> sessions;
+};
+
+struct WaitingSend {
+  uint64_t reference = 0;
+  std::vector<std::string> recipients;
+  Payload payload;
+  size_t size = 0;
 };
 
 struct Session {
@@ -50,6 +58,8 @@ struct Session {
   // Sending.
   bool paused = false;
   bool in_line = false;   // for all together to have room again
+  bool appending = false;
+  std::list<WaitingSend> sends;  // that wait for it: what one client sends is stored in its order
   size_t unanswered = 0;  // bytes
 
   // The cursor. What the client acknowledged is the inbox's to know.
@@ -93,6 +103,7 @@ struct NodeMachine::Parts : Registry {
   void pushed(Time now, LinkId link, const Push& push);
   void frame(Time now, LinkId link, Frame frame);
   void leave(Time now, const std::string& words);
+  void append(Session& session, WaitingSend send);
   void pause(Session& session);
   void resume(Session& session);
   void resume_line();
