@@ -14,6 +14,9 @@ constexpr Time kAskTo = 200;
 constexpr Time kFirstPause = 500;
 constexpr Time kLongestPause = 8000;
 constexpr Time kSumsPause = 200;
+// Halves of a beat without the own one: what comes then may be old; nothing comes at all.
+constexpr Time kStale = 4;
+constexpr Time kSilent = 7;
 constexpr int kFarewells = 3;
 constexpr size_t kBucketBytes = 8;
 
@@ -83,10 +86,9 @@ void Replica::set_connected(Time now, bool connected, Output* out) {
 void Replica::receive(Time now, const Message& message, Output* /*out*/) {
   if (message.from == options_.instance) {
     if (!std::holds_alternative<Beat>(message.body)) return;
-    if (!echoes(now)) {
-      fresh_from_ = now + options_.beat * 3 / 2;
-      settled_ = now + options_.beat * 3;  // until then each of the others has sent a beat
-    }
+    if (silent(now, kStale)) fresh_from_ = now + options_.beat * 3 / 2;
+    // Until then each of the others has sent a beat that counts.
+    if (silent(now, kSilent)) settled_ = now + options_.beat * 3;
     echo_ = now;
     return;
   }
@@ -143,7 +145,10 @@ void Replica::on_digest(Time now, uint64_t beat, const Digest& digest) {
 }
 
 void Replica::compare(Time now, Remote* r, const Digest& digest) {
-  if (digest.number < r->number) return;
+  if (digest.number < r->number) {  // overtaken by changes
+    r->verified_until = r->origin->deadline;
+    return;
+  }
   if (digest.number > r->number) {
     if (r->target <= r->number) r->behind_since = now;
     r->target = std::max(r->target, digest.number);
@@ -152,10 +157,11 @@ void Replica::compare(Time now, Remote* r, const Digest& digest) {
     gap(now, r, r->target);
   }
   if (r->origin->count == digest.count && r->origin->hash == digest.hash) {
+    r->verified_until = r->origin->deadline;
     if (r->unsynced == 0) return;
     for (auto& bucket : r->origin->buckets) sync(r, &bucket, r->number);
   } else if (r->unsynced == 0) {
-    for (auto& bucket : r->origin->buckets) desync(r, &bucket, r->origin->deadline);
+    for (auto& bucket : r->origin->buckets) desync(r, &bucket);
     r->need_sums = true;
     r->next_ask = now + jitter(kAskFrom, kAskTo);
   }
@@ -177,7 +183,7 @@ void Replica::apply(Remote* r, const Delta& delta) {
     // Buckets that came from after this change may have lost what was added again.
     if (r->newest_at >= delta.number) {
       for (auto& bucket : origin->buckets) {
-        if (bucket.at >= delta.number) desync(r, &bucket, origin->deadline);
+        if (bucket.at >= delta.number) desync(r, &bucket);
       }
       r->need_sums = true;
     }
@@ -198,9 +204,8 @@ void Replica::apply(Remote* r, const Delta& delta) {
 
 void Replica::gap(Time now, Remote* r, uint64_t upto) {
   ++counts_.gaps;
-  const Time shown_until = r->origin->deadline;
   for (auto& bucket : r->origin->buckets) {
-    if (bucket.at < upto) desync(r, &bucket, shown_until);
+    if (bucket.at < upto) desync(r, &bucket);
   }
   r->number = upto;
   r->run_start = upto + 1;
@@ -208,9 +213,9 @@ void Replica::gap(Time now, Remote* r, uint64_t upto) {
   r->next_ask = std::max(r->next_ask, now + jitter(kAskFrom, kAskTo));
 }
 
-void Replica::desync(Remote* r, Table::Origin::Bucket* bucket, Time shown_until) {
+void Replica::desync(Remote* r, Table::Origin::Bucket* bucket) {
   if (!std::exchange(bucket->synced, false)) return;
-  bucket->shown_until = shown_until;
+  bucket->shown_until = r->verified_until;
   ++r->unsynced;
 }
 
@@ -235,7 +240,7 @@ void Replica::on(Time now, const Sums& sums) {
     if (bucket.hash == sums.hashes[i]) {
       sync(r, &bucket, sums.number);
     } else if (sums.number <= r->number) {
-      desync(r, &bucket, r->origin->deadline);
+      desync(r, &bucket);
     }
   }
   if (sums.number + 1 < r->run_start) return;
@@ -304,8 +309,7 @@ void Replica::expire(Time now) {
     if (origin->deadline > now) continue;
     if (!std::exchange(r.expired, true)) {
       for (auto& bucket : origin->buckets) {
-        desync(&r, &bucket, now);
-        bucket.shown_until = std::min(bucket.shown_until, now);
+        desync(&r, &bucket);
       }
       r.need_sums = true;
     }
@@ -391,9 +395,12 @@ void Replica::beat(Time now, Output* out) {
   send({0, std::move(made)}, out);
 }
 
-bool Replica::echoes(Time now) const {
-  constexpr Time kSilent = 7;  // halves of a beat
-  return now - echo_ < options_.beat * kSilent / 2;
+bool Replica::silent(Time now, Time halves) const {
+  return now - echo_ >= options_.beat * halves / 2;
+}
+
+bool Replica::fresh(Time now) const {
+  return options_.alone || (!silent(now, kStale) && now >= fresh_from_);
 }
 
 size_t Replica::peers(Time now, std::string_view but) const {
@@ -417,7 +424,7 @@ bool Replica::state(Time now, std::string_view but, std::string* why) const {
   };
   if (!options_.alone) {
     if (!connected_) return doubt("the broker is away");
-    if (!echoes(now)) return doubt("what is sent does not come back from the broker");
+    if (silent(now, kSilent)) return doubt("what is sent does not come back from the broker");
     if (now < settled_) return doubt("just connected: others have not been heard yet");
   }
   for (const auto& [service, here] : local_.services()) {

@@ -11,7 +11,8 @@
 // silence, which the own ones that come back tell, renew no lease.
 //
 // What is not known to be right is shown no longer than the lease that it was shown under when it was; then
-// it is hidden until it is verified. So nothing that is gone is shown longer than a lease, whatever is lost.
+// it is hidden until it is verified. So nothing that is gone is shown longer than its lease and two beats,
+// whatever is lost.
 //
 // A state machine: no threads, no clock, no input or output. Events are calls with the time; what is to be
 // sent is appended to `out`. It expects tick() about each 100 ms. Not for several threads at once.
@@ -96,6 +97,8 @@ class Replica {
     bool complete = false;
     bool expired = true;   // its locations are hidden
     Time heard_until = 0;  // its lease, as it was heard
+    // Its lease when it was last seen that nothing was missed.
+    Time verified_until = 0;
     size_t unsynced = 0;
     bool need_sums = false;
     Time next_ask = 0;
@@ -126,8 +129,8 @@ class Replica {
   void on(Time now, const Ask& ask);
   void apply(Remote* remote, const Delta& delta);
   void gap(Time now, Remote* remote, uint64_t upto);
-  void desync(Remote* remote, Table::Origin::Bucket* bucket, Time shown_until);
-  void sync(Remote* remote, Table::Origin::Bucket* bucket, uint64_t at);
+  static void desync(Remote* remote, Table::Origin::Bucket* bucket);
+  static void sync(Remote* remote, Table::Origin::Bucket* bucket, uint64_t at);
   // Says the hash or content after the number-th change anything of this bucket?
   static bool fits(const Remote& remote, const Table::Origin::Bucket& bucket, uint64_t number);
   void expire(Time now);
@@ -137,10 +140,10 @@ class Replica {
   void farewell(const std::vector<Local::Gone>& gone);
   void send(Message message, Output* out) const;
   bool state(Time now, std::string_view but, std::string* why) const;
-  // Do messages of this instance come back?
-  bool echoes(Time now) const;
-  // And is what comes now not left over from before they did?
-  bool fresh(Time now) const { return options_.alone || (echoes(now) && now >= fresh_from_); }
+  // For so many halves of a beat no message of this instance came back.
+  bool silent(Time now, Time halves) const;
+  // What comes now was not held up on its way.
+  bool fresh(Time now) const;
   Time jitter(Time from, Time to);
 
   const Options options_;
