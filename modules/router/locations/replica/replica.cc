@@ -14,9 +14,6 @@ constexpr Time kAskTo = 200;
 constexpr Time kFirstPause = 500;
 constexpr Time kLongestPause = 8000;
 constexpr Time kSumsPause = 200;
-// Halves of a beat without the own one: what comes then may be old; nothing comes at all.
-constexpr Time kStale = 4;
-constexpr Time kSilent = 7;
 constexpr int kFarewells = 3;
 constexpr size_t kBucketBytes = 8;
 

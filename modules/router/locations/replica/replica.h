@@ -58,6 +58,9 @@ class Replica {
   // Whether messages go out and come in at all, as far as can be seen from here.
   void set_connected(Time now, bool connected, Output* out);
 
+  // Do messages of this instance come back?
+  bool heard(Time now) const { return connected_ && !silent(now, kSilent); }
+
   const Table& table() const { return table_; }
   // Services but this one whose lease holds.
   size_t peers(Time now, std::string_view but) const;
@@ -162,6 +165,9 @@ class Replica {
   Time next_forget_ = 0;
   Counts counts_;
 
+  // Halves of a beat without the own one: what comes then may be old; nothing comes at all.
+  static constexpr Time kStale = 4;
+  static constexpr Time kSilent = 7;
   static constexpr Time kNever = std::numeric_limits<Time>::min() / 2;
 };
 

@@ -92,6 +92,7 @@ bool Table::put(Origin* origin, const Location& location, uint32_t mark) {
   } else {
     bucket.hash -= item.hash;
     origin->hash -= item.hash;
+    if (item.user->first != location.user) tell(*origin, item);
     unlist(item);
   }
   item.since = location.since;
@@ -123,8 +124,14 @@ void Table::remove(Origin* origin, Items::iterator found) {
   --origin->count;
   --size_;
   --found->first.node->count;
+  tell(*origin, item);
   unlist(item);
   origin->items.erase(found);
+}
+
+void Table::tell(const Origin& origin, const Item& item) const {
+  if (!listener_) return;
+  listener_(origin, item.user->first, {item.key->node->name, item.key->boot, item.key->session});
 }
 
 bool Table::erase(Origin* origin, const Key& key) {

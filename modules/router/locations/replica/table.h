@@ -16,6 +16,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "location.h"
@@ -46,6 +47,11 @@ class Table {
   ~Table();
   Table(const Table&) = delete;
   Table& operator=(const Table&) = delete;
+
+  // Is told of each location that is taken away, or gets another user, but not of those of an origin that
+  // is dropped.
+  using Listener = std::function<void(const Origin& origin, const std::string& user, const Key& key)>;
+  void listen(Listener listener) { listener_ = std::move(listener); }
 
   // Null: there is none.
   Origin* origin(std::string_view service) const;
@@ -116,6 +122,7 @@ class Table {
   ItemKey key(const Key& key);
   void remove(Origin* origin, Items::iterator found);
   void unlist(const Item& item);
+  void tell(const Origin& origin, const Item& item) const;
   static bool visible(Time now, const Ref& ref);
   static View view(const std::string& user, const Ref& ref);
 
@@ -123,6 +130,7 @@ class Table {
   std::unordered_map<std::string, std::unique_ptr<Node>> nodes_;
   Users users_;
   size_t size_ = 0;
+  Listener listener_;
 };
 
 struct Table::Item {
