@@ -3,10 +3,12 @@ the real servers, over gRPC, without a router."""
 
 import json
 import signal
+import socket
 import subprocess
 import tempfile
 import time
 import unittest
+from random import Random
 
 import grpc
 
@@ -14,6 +16,7 @@ from host_fixture import IMCTL, Host
 from locations_protos import Service, duration, pb
 from nats_fixture import Nats
 from redis_fixture import Redis
+from test_fuzz import AT_ONCE, Maker
 
 CODE = grpc.StatusCode
 ANN = "ann@example.org"
@@ -23,6 +26,7 @@ LEASE = 3.0
 SLACK = 3.0
 PATIENCE = 40.0
 MANY = 100_000
+RANDOM = 2048  # requests to each method
 
 
 def resident(process):
@@ -195,6 +199,7 @@ class Cases:
         code, out, error = b.host.imctl("location", "find", ANN, "-o", "json")
         self.assertEqual(code, 0, error)
         self.assertEqual(json.loads(out)["locations"][0]["node"], "n1")
+        self.wait("all are counted", lambda: sum(s.locations for s in b.status().services) == 2501, a, b)
         code, out, error = b.host.imctl("location", "status")
         self.assertEqual(code, 0, error)
         self.assertIn("2500", out)
@@ -283,6 +288,7 @@ class SharedCases(Cases):
         self.wait("all are there", lambda: len(b.found("u0", "u999")) == 2, a, b, c)
         self.broker.kill()
         self.ill(b.host, "cannot be reached" if self.module == "locations-redis" else "NATS server at")
+        self.wait("nobody is sure", lambda: not any([service.renew().sure for service in (a, b, c)]))
         for service in (a, b, c):
             service.slowest = 0
         end = time.monotonic() + 5
@@ -335,7 +341,10 @@ class SharedCases(Cases):
         a.add(ANN, "n1", 1)
         self.wait("it is there", lambda: b.found(ANN), a, b)
         a.host.process.send_signal(signal.SIGSTOP)
+        stopped = time.monotonic()
         self.wait("its lease is over", lambda: not b.found(ANN), b)
+        # What it knows of its lease is newer than what it told the other.
+        self.wait("over there as well", lambda: time.monotonic() > stopped + LEASE, b)
         a.host.process.send_signal(signal.SIGCONT)
         end = time.monotonic() + 2
         while time.monotonic() < end:
@@ -357,6 +366,39 @@ class SharedCases(Cases):
         self.all_sure(again, b)
         self.assertEqual(again.found(BOB), {(BOB, "n2", 1, 1)})
         self.assertEqual(b.found(ANN), {(ANN, "n1", 1, 2)})
+
+    def test_a_module_that_is_replaced_asks_for_everything(self):
+        a, b = self.two()
+        a.add(ANN, "n1", 1)
+        b.add(BOB, "n2", 1)
+        self.wait("it is there", lambda: b.found(ANN), a, b)
+        code, _, error = a.host.imctl("module", "reload", self.module)
+        self.assertEqual(code, 0, error)
+        a.sessions[("n1", 1, 2)] = a.sessions.pop(("n1", 1, 1))
+        self.assertTrue(a.report().report_all)
+        a.report_all()
+        self.wait("the new copy's", lambda: b.found(ANN) == {(ANN, "n1", 1, 2)}, a, b)
+        self.all_sure(a, b)
+        self.assertEqual(a.found(BOB), {(BOB, "n2", 1, 1)})
+        for verb in ("disable", "enable"):
+            code, _, error = a.host.imctl("module", verb, self.module)
+            self.assertEqual(code, 0, error)
+        a.report_all()
+        self.all_sure(a, b)
+
+    def test_random_requests(self):
+        a, b = self.two()
+        a.add(ANN, "n1", 1)
+        maker = Maker(7)
+        for name, kind in (("Report", pb.ReportRequest), ("Find", pb.FindRequest),
+                           ("List", pb.ListLocationsRequest), ("Status", pb.LocationsStatusRequest)):
+            method = a.host.channel().unary_unary(f"/imctl.cluster.v1.Locations/{name}")
+            for _ in range(RANDOM // AT_ONCE):
+                requests = [maker.request(kind, []) for _ in range(AT_ONCE)]
+                for request, call in [(r, method.future(r, timeout=30)) for r in requests]:
+                    self.assertIn(call.code(), (CODE.OK, CODE.INVALID_ARGUMENT, CODE.FAILED_PRECONDITION),
+                                  f"{name} {request.hex()}")
+        self.wait("nothing is disturbed", lambda: b.found(ANN) == {(ANN, "n1", 1, 1)}, a, b)
 
     def test_wrong_addresses(self):
         port = self.broker.uri.rsplit(":", 1)[0]
@@ -428,6 +470,34 @@ class OverNats(SharedCases, unittest.TestCase):
         a = self.service("a", at=self.host(username="im", password="right one"))
         a.report_all()
         self.all_sure(a)
+
+    def test_noise_on_the_subject(self):
+        a, b = self.two()
+        a.add(ANN, "n1", 1)
+        self.wait("it is there", lambda: b.found(ANN), a, b)
+        subject = f"imctl.{self.cluster}.locations"
+        heard, random = [], Random(5)
+        with socket.create_connection(("127.0.0.1", self.broker.port)) as nats:
+            lines = nats.makefile("rwb")
+            lines.write(b'CONNECT {"verbose":false}\r\nSUB %s 1\r\n' % subject.encode())
+            lines.flush()
+            while len(heard) < 8:
+                line = lines.readline()
+                if line.startswith(b"MSG"):
+                    heard.append(lines.read(int(line.split()[-1])))
+            for _ in range(20_000):
+                noise = bytearray(random.choice(heard) if random.random() < 0.8 else random.randbytes(100))
+                for _ in range(random.randrange(4)):
+                    noise[random.randrange(len(noise))] = random.randrange(256)
+                lines.write(b"PUB %s %d\r\n%s\r\n" % (subject.encode(), len(noise), noise))
+            lines.write(b"PING\r\n")
+            lines.flush()
+            while not lines.readline().startswith(b"PONG"):
+                pass
+        self.assertTrue(a.host.alive() and b.host.alive())
+        a.add(BOB, "n1", 2)
+        # Services that the noise made up end with the leases that it gave them; the others' go on.
+        self.wait("they go on", lambda: b.found(ANN, BOB) == {(ANN, "n1", 1, 1), (BOB, "n1", 1, 2)}, a, b)
 
     def test_token(self):
         self.own_broker("--auth", "a token")
