@@ -65,9 +65,8 @@ Result<FindResponse> ReplicaModule::on_find(const FindRequest& request,
   return with_replica([&](Replica& replica, Time now, Replica::Output* /*out*/) {
     FindResponse response;
     for (const std::string& user : request.users()) {
-      replica.table().find(now, user, request.service(), [&](const Table::View& view) {
-        fill(response.add_locations(), view);
-      });
+      replica.table().find(now, user, request.service(),
+                           [&](const Table::View& view) { fill(response.add_locations(), view); });
     }
     response.set_sure(replica.sure(now, request.service()));
     response.set_peers(static_cast<uint32_t>(replica.peers(now, request.service())));
@@ -79,9 +78,9 @@ Result<ListLocationsResponse> ReplicaModule::on_list(const ListLocationsRequest&
                                                      const Context& /*context*/) {
   return with_replica([&](Replica& replica, Time now, Replica::Output* /*out*/) {
     ListLocationsResponse response;
-    response.set_next_page_token(
-        replica.table().page(now, filter_of(request), request.page_token(), limit_of(request),
-                             [&](const Table::View& view) { fill(response.add_locations(), view); }));
+    response.set_next_page_token(replica.table().page(
+        now, filter_of(request), request.page_token(), limit_of(request),
+        [&](const Table::View& view) { fill(response.add_locations(), view); }));
     return Result<ListLocationsResponse>(std::move(response));
   });
 }

@@ -1,5 +1,5 @@
-// What a module is that keeps all locations itself, in a Replica: its calls, its thread that lets time
-// pass, its metrics.
+// What a module is that keeps all locations itself, in a Replica: its calls, its thread that lets
+// time pass, its metrics.
 #ifndef IMCTL_LOCATIONS_REPLICA_MODULE_H
 #define IMCTL_LOCATIONS_REPLICA_MODULE_H
 

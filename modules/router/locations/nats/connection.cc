@@ -33,9 +33,9 @@ Status explain(natsStatus status, const NatsOptions& options) {
   std::string why = natsStatus_GetText(status);
   if (of == status && last != nullptr && *last != '\0') why = last;
   if (status == NATS_CONNECTION_AUTH_FAILED || status == NATS_NOT_PERMITTED) {
-    return {IMCTL_UNAVAILABLE,
-            "the NATS server at " + options.name + " refuses to let this host in (" + why +
-                "): check username and password, or token"};
+    return {IMCTL_UNAVAILABLE, "the NATS server at " + options.name +
+                                   " refuses to let this host in (" + why +
+                                   "): check username and password, or token"};
   }
   return {IMCTL_UNAVAILABLE,
           "the NATS server at " + options.name + " cannot be reached (" + why + ")"};

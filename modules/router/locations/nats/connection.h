@@ -1,5 +1,5 @@
-// One connection to a NATS server, until it is lost: nothing is buffered for a server that is away, and
-// whoever wants another connection makes one.
+// One connection to a NATS server, until it is lost: nothing is buffered for a server that is away,
+// and whoever wants another connection makes one.
 #ifndef IMCTL_LOCATIONS_NATS_CONNECTION_H
 #define IMCTL_LOCATIONS_NATS_CONNECTION_H
 
@@ -20,8 +20,8 @@ class Connection {
  public:
   using Receiver = std::function<void(std::string_view)>;
 
-  // Connects and subscribes, within the options' time. `receiver` is called on a thread of its own for
-  // each message, the ones that are published here too.
+  // Connects and subscribes, within the options' time. `receiver` is called on a thread of its own
+  // for each message, the ones that are published here too.
   static Result<std::unique_ptr<Connection>> open(const NatsOptions& options, Receiver receiver);
   // Returns when the receiver will not be called any more.
   ~Connection();

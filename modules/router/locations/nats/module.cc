@@ -2,6 +2,7 @@
 #include <atomic>
 #include <chrono>
 #include <deque>
+#include <optional>
 #include <random>
 
 #include "common/replica_module.h"
@@ -23,8 +24,8 @@ class NatsLocations : public ReplicaModule {
   explicit NatsLocations(const Host& host)
       : ReplicaModule(host),
         sent_(host.counter("imctl_locations_messages_sent_total", "Messages to other services")),
-        received_(host.counter("imctl_locations_messages_received_total",
-                               "Messages of all services")),
+        received_(
+            host.counter("imctl_locations_messages_received_total", "Messages of all services")),
         sent_bytes_(host.counter("imctl_locations_sent_bytes_total", "Their bytes")),
         received_bytes_(host.counter("imctl_locations_received_bytes_total", "Their bytes")),
         dropped_(host.counter("imctl_locations_messages_dropped_total",
@@ -39,10 +40,10 @@ class NatsLocations : public ReplicaModule {
     Replica::Options replica;
     replica.instance = static_cast<uint64_t>(random()) << 32 | random();
     replica.seed = static_cast<uint64_t>(random()) << 32 | random();
-    replica.incarnation = static_cast<uint64_t>(
-        std::chrono::duration_cast<std::chrono::microseconds>(
-            std::chrono::system_clock::now().time_since_epoch())
-            .count());
+    replica.incarnation =
+        static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(
+                                  std::chrono::system_clock::now().time_since_epoch())
+                                  .count());
     random_.seed(replica.seed);
     begin(replica, options_.name);
     return apply(settings);
@@ -54,8 +55,6 @@ class NatsLocations : public ReplicaModule {
   }
 
   Status activate() override {
-    why_ = "connecting to the NATS server at " + options_.name;
-    host().set_health(false, why_);
     next_try_ = 0;
     pause_ = kFirstPause;
     ticker_.start([this] { work(); });
@@ -174,15 +173,13 @@ class NatsLocations : public ReplicaModule {
   // Does what is sent come back?
   void listen() {
     if (connection_ == nullptr) return;
-    const bool heard = with_replica([](Replica& replica, Time now, Replica::Output* /*out*/) {
-      return replica.heard(now);
-    });
+    const bool heard = with_replica(
+        [](Replica& replica, Time now, Replica::Output* /*out*/) { return replica.heard(now); });
     if (heard) {
       tell("");
     } else if (now_ms() - since_ > kPatience) {
-      tell("the NATS server at " + options_.name +
-                      " gives back nothing of what is sent to it on " + options_.subject +
-                      ": it hangs, or does not permit it");
+      tell("the NATS server at " + options_.name + " gives back nothing of what is sent to it on " +
+           options_.subject + ": it hangs, or does not permit it");
     }
   }
 
@@ -217,7 +214,7 @@ class NatsLocations : public ReplicaModule {
   Time next_try_ = 0;
   Time pause_ = kFirstPause;
   Time since_ = 0;
-  std::string why_;
+  std::optional<std::string> why_;  // as it was told
   bool warned_ = false;
   Ticker ticker_;
 };

@@ -12,14 +12,16 @@ Status bad(const std::string& text) { return {IMCTL_INVALID_ARGUMENT, text}; }
 }  // namespace
 
 Result<NatsOptions> read_options(const cluster::nats::v1::Config& config) {
-  static const std::regex form("(nats|tls)://(\\[[0-9a-fA-F:.]+\\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?/?");
+  static const std::regex form(
+      "(nats|tls)://(\\[[0-9a-fA-F:.]+\\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?/?");
   NatsOptions made;
   size_t with_tls = 0;
   for (const std::string& uri : config.uri()) {
     // They would be in logs and lists.
     if (uri.find('@') != std::string::npos) {
-      return bad("uri: user, password and token do not belong into it: set username and password, or "
-                 "token");
+      return bad(
+          "uri: user, password and token do not belong into it: set username and password, or "
+          "token");
     }
     if (!std::regex_match(uri, form)) {
       return bad("uri: \"" + uri +
@@ -40,7 +42,9 @@ Result<NatsOptions> read_options(const cluster::nats::v1::Config& config) {
     return bad("tls_ca, tls_cert and tls_key are for servers at tls://HOST:PORT");
   }
   if (made.tls && config.tls_ca().empty()) {
-    return bad("tls_ca is missing: the file with the certificate of the authority that the server's is of");
+    return bad(
+        "tls_ca is missing: the file with the certificate of the authority that the server's is "
+        "of");
   }
   if (config.tls_cert().empty() != config.tls_key().empty()) {
     return bad("tls_cert and tls_key go together");

@@ -166,23 +166,12 @@ std::optional<Message> decode(std::string_view bytes) {
   Message made;
   made.from = envelope.from();
   switch (envelope.body_case()) {
-    case wire::Envelope::kBeat:
-      made.body = get(envelope.beat());
-      return made;
-    case wire::Envelope::kDelta:
-      made.body = get(envelope.delta());
-      return made;
-    case wire::Envelope::kAsk:
-      made.body = get(envelope.ask());
-      return made;
-    case wire::Envelope::kSums:
-      made.body = get(envelope.sums());
-      return made;
-    case wire::Envelope::kPart:
-      made.body = get(envelope.part());
-      return made;
-    case wire::Envelope::BODY_NOT_SET:
-      return std::nullopt;
+    case wire::Envelope::kBeat: made.body = get(envelope.beat()); return made;
+    case wire::Envelope::kDelta: made.body = get(envelope.delta()); return made;
+    case wire::Envelope::kAsk: made.body = get(envelope.ask()); return made;
+    case wire::Envelope::kSums: made.body = get(envelope.sums()); return made;
+    case wire::Envelope::kPart: made.body = get(envelope.part()); return made;
+    case wire::Envelope::BODY_NOT_SET: return std::nullopt;
   }
   return std::nullopt;
 }

@@ -21,8 +21,8 @@ std::string error_of(const redisReply& reply) {
 }
 
 Result<std::unique_ptr<Connection>> Connection::open(const RedisOptions& options) {
-  redisContext* const context = redisConnectWithTimeout(options.host.c_str(), options.port,
-                                                        time_of(options.connect_timeout));
+  redisContext* const context =
+      redisConnectWithTimeout(options.host.c_str(), options.port, time_of(options.connect_timeout));
   if (context == nullptr) return Status(IMCTL_RESOURCE_EXHAUSTED, "no memory for a connection");
   std::unique_ptr<Connection> made(new Connection(context, options));
   if (context->err != 0) return made->lost();

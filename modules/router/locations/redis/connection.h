@@ -27,8 +27,8 @@ class Connection {
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
-  // Queues a command; read() gives the replies, in order. The first read sends all that is queued. A
-  // reply may be an error; no reply: the connection is of no use any more.
+  // Queues a command; read() gives the replies, in order. The first read sends all that is queued.
+  // A reply may be an error; no reply: the connection is of no use any more.
   void append(const Command& command);
   Result<Reply> read();
   Result<Reply> ask(const Command& command);

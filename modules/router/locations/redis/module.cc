@@ -1,4 +1,5 @@
 // Locations in a Redis server that the services of a cluster share.
+#include <optional>
 #include <random>
 
 #include "common/requests.h"
@@ -55,8 +56,6 @@ class RedisLocations : public Module {
   }
 
   Status activate() override {
-    why_ = "connecting to the Redis server at " + name_;
-    host().set_health(false, why_);
     ticker_.start([this] { work(); });
     return {};
   }
@@ -125,9 +124,8 @@ class RedisLocations : public Module {
     if (Status status = check(request); !status.ok()) return responder.finish(status);
     lookups_.add(request.users_size());
     auto held = std::make_shared<Responder<FindResponse>>(std::move(responder));
-    const std::string service = request.service();
-    store_->look(service, {request.users().begin(), request.users().end()},
-                 [this, held, service](const std::vector<Found>* found) {
+    store_->look(request.service(), {request.users().begin(), request.users().end()},
+                 [this, held, service = request.service()](const std::vector<Found>* found) {
                    const Store::Standing standing = store_->standing(service);
                    FindResponse response;
                    response.set_peers(standing.peers);
@@ -177,7 +175,7 @@ class RedisLocations : public Module {
   Metric peers_;
   Metric sure_;
   Metric connected_;
-  std::string why_;  // of the ticker's thread
+  std::optional<std::string> why_;  // as it was told; of the ticker's thread
   bool warned_ = false;
   Ticker ticker_;
 };

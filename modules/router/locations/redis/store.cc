@@ -16,7 +16,7 @@ constexpr Time kLongestPause = 2000;
 constexpr Time kSettle = 4000;
 constexpr Time kPollPatience = 3000;
 constexpr Time kLeftShown = 5000;
-constexpr size_t kRound = 4000;     // commands at once
+constexpr size_t kRound = 4000;  // commands at once
 constexpr size_t kMostOps = 200'000;
 constexpr size_t kMostLookups = 100'000;
 constexpr size_t kDeltaBytes = 1 << 30;  // they stay in the process
@@ -61,7 +61,9 @@ std::string glob_escape(const std::string& text) {
 }  // namespace
 
 Store::Store(RedisOptions options, uint64_t seed)
-    : options_(std::move(options)), random_(seed), pause_(kFirstPause),
+    : options_(std::move(options)),
+      random_(seed),
+      pause_(kFirstPause),
       local_(&table_, wall_clock(), kDeltaBytes) {
   table_.listen([this](const Table::Origin& /*origin*/, const std::string& user, const Key& key) {
     removed_.emplace_back(user, key);
@@ -75,8 +77,7 @@ Command Store::script(Script script, Command arguments) const {
   return made;
 }
 
-void Store::push(Kind kind, Command command, const std::string& service,
-                 const std::string& token) {
+void Store::push(Kind kind, Command command, const std::string& service, const std::string& token) {
   ops_.push_back({kind, std::move(command), service, token});
 }
 
@@ -101,8 +102,7 @@ Verdict Store::report(const Report& report) {
   // What is not there yet is written as a whole.
   if (!connected_ || mine == mine_.end()) return verdict;
   for (const auto& [user, key] : removed_) {
-    push(Kind::kWrite,
-         {"HDEL", options_.prefix + "user:" + user, field_of(report.service, key)});
+    push(Kind::kWrite, {"HDEL", options_.prefix + "user:" + user, field_of(report.service, key)});
   }
   for (const Delta& delta : deltas) {
     for (const Location& location : delta.change.add) {
@@ -121,7 +121,8 @@ void Store::write(const Mine& mine, const std::string& service, const Location& 
     noted = {std::max(noted.first, location.key.boot), now};
     push(Kind::kWrite, script(kNode, {escape(location.key.node), digits(noted.first), expiry}));
   }
-  push(Kind::kWrite, {"HSET", key, field_of(service, location.key), value_of(mine.token, location)});
+  push(Kind::kWrite,
+       {"HSET", key, field_of(service, location.key), value_of(mine.token, location)});
   push(Kind::kWrite, {"PEXPIRE", key, expiry});
 }
 
@@ -150,11 +151,12 @@ void Store::renew(Time now, const std::string& service, Mine* mine, const Local:
   mine->next_lease = now + kSecond;
   const Table::Origin& origin = *local.origin;
   const bool complete = local.complete && mine->cursor == kBuckets;
-  push(Kind::kLease,
-       script(kLease, {escape(service), mine->token, std::string(1, complete ? kComplete : kWriting),
-                       std::to_string(origin.count), std::to_string(origin.deadline - now),
-                       std::to_string(options_.expiry)}),
-       service, mine->token);
+  push(
+      Kind::kLease,
+      script(kLease, {escape(service), mine->token, std::string(1, complete ? kComplete : kWriting),
+                      std::to_string(origin.count), std::to_string(origin.deadline - now),
+                      std::to_string(options_.expiry)}),
+      service, mine->token);
 }
 
 void Store::tick(Time now) {
@@ -191,7 +193,8 @@ void Store::tick(Time now) {
       continue;
     }
     const Time span = options_.expiry / 2;
-    const auto due = static_cast<size_t>((now - mine.roll_start) * static_cast<Time>(kBuckets) / span);
+    const auto due =
+        static_cast<size_t>((now - mine.roll_start) * static_cast<Time>(kBuckets) / span);
     while (mine.rolled < due && ops_.size() < kRound) {
       write_bucket(mine, origin, mine.rolled++ % kBuckets);
     }
@@ -348,7 +351,8 @@ Status Store::round(std::vector<Op>* ops, std::vector<Lookup>* lookups) {
   ++counts_.rounds;
   counts_.commands += ops->size() + lookups->size();
   if (!error.empty()) {
-    problem_ = "the Redis server at " + options_.name + " does not take what is written (" + error + ")";
+    problem_ =
+        "the Redis server at " + options_.name + " does not take what is written (" + error + ")";
     ops_.clear();
     write_again_ = now_ms() + kSecond;
   } else if (write_again_ == 0 && !ops->empty()) {
@@ -405,10 +409,10 @@ Status Store::serve(const Listing& listing) {
   constexpr size_t kCursorParts = 2;
   const Page& page = listing.page;
   const bool valid = page.token.find_first_not_of("0123456789") == std::string::npos;
-  Result<Reply> scanned = connection_->ask(
-      {"SCAN", page.token.empty() || !valid ? "0" : page.token, "MATCH",
-       glob_escape(options_.prefix + "user:" + page.filter.prefix) + "*", "COUNT",
-       std::to_string(page.limit)});
+  Result<Reply> scanned =
+      connection_->ask({"SCAN", page.token.empty() || !valid ? "0" : page.token, "MATCH",
+                        glob_escape(options_.prefix + "user:" + page.filter.prefix) + "*", "COUNT",
+                        std::to_string(page.limit)});
   if (!scanned.ok()) return scanned.status();
   const redisReply& reply = **scanned;
   if (!error_of(reply).empty() || reply.elements != kCursorParts) {
@@ -490,8 +494,12 @@ std::vector<Replica::Known> Store::known() const {
     if (now >= other.deadline || local_.services().find(service) != local_.services().end()) {
       continue;
     }
-    all.push_back({service, {other.boot, 0}, other.count, other.deadline - now,
-                   other.state == kComplete && !other.missing, false});
+    all.push_back({service,
+                   {other.boot, 0},
+                   other.count,
+                   other.deadline - now,
+                   other.state == kComplete && !other.missing,
+                   false});
   }
   return all;
 }

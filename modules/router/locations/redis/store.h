@@ -1,8 +1,10 @@
-// What services report here, written to Redis and kept there; and what others wrote, looked up there.
+// What services report here, written to Redis and kept there; and what others wrote, looked up
+// there.
 //
-// Reports are taken at once, into a table of this process, and follow into Redis in order. Whenever it is
-// not known what is in Redis (connected anew, the lease was lost, a write failed) everything is written
-// again under a new token. One thread calls work(); everything else is for any thread and does not wait.
+// Reports are taken at once, into a table of this process, and follow into Redis in order. Whenever
+// it is not known what is in Redis (connected anew, the lease was lost, a write failed) everything
+// is written again under a new token. One thread calls work(); everything else is for any thread
+// and does not wait.
 #ifndef IMCTL_LOCATIONS_REDIS_STORE_H
 #define IMCTL_LOCATIONS_REDIS_STORE_H
 
@@ -58,8 +60,8 @@ class Store {
   std::vector<Replica::Known> known() const;
   Counts counts() const;
 
-  // Connects if need be, lets time pass, and sends what waits. True: call again at once. To be called
-  // each 100 ms and after the calls above.
+  // Connects if need be, lets time pass, and sends what waits. True: call again at once. To be
+  // called each 100 ms and after the calls above.
   bool work();
   // Why Redis is of no use just now; empty: it is.
   std::string problem() const;
@@ -85,9 +87,9 @@ class Store {
   // A service that reports here, as it is in Redis.
   struct Mine {
     std::string token;
-    bool leased = false;     // the lease has this token
-    size_t cursor = 0;       // buckets that were written since the token was taken
-    size_t rolled = 0;       // and again, since then
+    bool leased = false;  // the lease has this token
+    size_t cursor = 0;    // buckets that were written since the token was taken
+    size_t rolled = 0;    // and again, since then
     Time roll_start = 0;
     Time next_lease = 0;
   };

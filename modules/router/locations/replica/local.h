@@ -1,5 +1,5 @@
-// What services report to this instance: takes it in order, once, under a lease, and says what changed.
-// Not for several threads at once.
+// What services report to this instance: takes it in order, once, under a lease, and says what
+// changed. Not for several threads at once.
 #ifndef IMCTL_LOCATIONS_LOCAL_H
 #define IMCTL_LOCATIONS_LOCAL_H
 

@@ -1,5 +1,5 @@
-// What instances tell each other. Every message goes to all of them, also to the one that sent it; each may
-// get lost, come twice, late, or in another order.
+// What instances tell each other. Every message goes to all of them, also to the one that sent it;
+// each may get lost, come twice, late, or in another order.
 #ifndef IMCTL_LOCATIONS_MESSAGE_H
 #define IMCTL_LOCATIONS_MESSAGE_H
 
@@ -33,7 +33,8 @@ struct Digest {
   bool complete = false;
 };
 
-// Each second, of all services that report to the instance. Also the sign that messages get through.
+// Each second, of all services that report to the instance. Also the sign that messages get
+// through.
 struct Beat {
   uint64_t number = 0;  // grows
   std::vector<Digest> digests;

@@ -425,7 +425,8 @@ bool Replica::state(Time now, std::string_view but, std::string* why) const {
     if (now < settled_) return doubt("just connected: others have not been heard yet");
   }
   for (const auto& [service, here] : local_.services()) {
-    if (!here.complete && service != but) return doubt("the service ", service, " has not reported everything yet");
+    if (!here.complete && service != but)
+      return doubt("the service ", service, " has not reported everything yet");
   }
   for (const auto& [service, r] : remotes_) {
     if (now >= r.heard_until || service == but) continue;

@@ -1,21 +1,22 @@
 // One instance's copy of all locations of a cluster, kept up to date by messages that may get lost.
 //
-// Each service's locations have one writer, the instance it reports to. That one numbers every change and
-// sends it to all (Delta), and each second says what there is when so many changes are in (Digest), which
-// is the lease too. An instance that misses a number, or finds another hash, asks for the hashes of the
-// buckets (Sums) and then for those buckets that differ (Part). Asking is jittered, and put off when another
-// one asks; answers go to all, are bounded in bytes for each tick, and say to which number they belong, so
-// they may be mixed with changes at will.
+// Each service's locations have one writer, the instance it reports to. That one numbers every
+// change and sends it to all (Delta), and each second says what there is when so many changes are
+// in (Digest), which is the lease too. An instance that misses a number, or finds another hash,
+// asks for the hashes of the buckets (Sums) and then for those buckets that differ (Part). Asking
+// is jittered, and put off when another one asks; answers go to all, are bounded in bytes for each
+// tick, and say to which number they belong, so they may be mixed with changes at will.
 //
-// A broker that was stopped may deliver what somebody sent who died since: messages that come just after a
-// silence, which the own ones that come back tell, renew no lease.
+// A broker that was stopped may deliver what somebody sent who died since: messages that come just
+// after a silence, which the own ones that come back tell, renew no lease.
 //
-// What is not known to be right is shown no longer than the lease that it was shown under when it was; then
-// it is hidden until it is verified. So nothing that is gone is shown longer than its lease and two beats,
-// whatever is lost.
+// What is not known to be right is shown no longer than the lease that it was shown under when it
+// was; then it is hidden until it is verified. So nothing that is gone is shown longer than its
+// lease and two beats, whatever is lost.
 //
-// A state machine: no threads, no clock, no input or output. Events are calls with the time; what is to be
-// sent is appended to `out`. It expects tick() about each 100 ms. Not for several threads at once.
+// A state machine: no threads, no clock, no input or output. Events are calls with the time; what
+// is to be sent is appended to `out`. It expects tick() about each 100 ms. Not for several threads
+// at once.
 #ifndef IMCTL_LOCATIONS_REPLICA_H
 #define IMCTL_LOCATIONS_REPLICA_H
 
@@ -41,7 +42,8 @@ class Replica {
     // There are no other instances: nothing is sent or waited for.
     bool alone = false;
     Time beat = 1000;
-    // What is known of a service that is gone is kept that long, hidden, for it may be back unchanged.
+    // What is known of a service that is gone is kept that long, hidden, for it may be back
+    // unchanged.
     Time forget = 300'000;
     // About the largest message, and the most that is answered in a tick.
     size_t message_bytes = 128 << 10;
@@ -64,7 +66,8 @@ class Replica {
   const Table& table() const { return table_; }
   // Services but this one whose lease holds.
   size_t peers(Time now, std::string_view but) const;
-  // Is what is not known of services but this one not there? Else `doubt` says why that is not sure.
+  // Is what is not known of services but this one not there? Else `doubt` says why that is not
+  // sure.
   bool sure(Time now, std::string_view but) const { return state(now, but, nullptr); }
   std::string doubt(Time now, std::string_view but) const;
 

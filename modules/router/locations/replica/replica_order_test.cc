@@ -94,7 +94,7 @@ TEST_F(OrderTest, APartFromBeforeWhatWasMissedIsNotTaken) {
 
 TEST_F(OrderTest, ChangesThatCameInAPartAreNotMadeAgainWhenTheyCome) {
   miss(3);
-  hear(part(6, {two_}));          // 4: adds one, 5: the node is gone, 6: adds two
+  hear(part(6, {two_}));  // 4: adds one, 5: the node is gone, 6: adds two
   hear(Beat{2, {digest(6, {two_})}});
   hear(delta(4, {one_}));
   EXPECT_EQ(sessions(), Found{2});

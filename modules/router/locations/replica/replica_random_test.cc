@@ -1,6 +1,6 @@
-// Seeded runs over a broker that loses, doubles and mixes up messages, with instances and brokers that die,
-// stop and come back. Always: nothing is shown beyond its lease after it was taken away. In the end:
-// everybody shows exactly what there is.
+// Seeded runs over a broker that loses, doubles and mixes up messages, with instances and brokers
+// that die, stop and come back. Always: nothing is shown beyond its lease after it was taken away.
+// In the end: everybody shows exactly what there is.
 //
 // IMCTL_REPLICA_SEEDS: how many (40). IMCTL_REPLICA_SEED: only this one.
 #include <gtest/gtest.h>
@@ -14,8 +14,8 @@ namespace imctl::locations {
 namespace {
 
 constexpr Time kLease = 4000;
-// What comes on top of a lease: a broker that stalls for two beats is not noticed, its delay, the steps of
-// the clock.
+// What comes on top of a lease: a broker that stalls for two beats is not noticed, its delay, the
+// steps of the clock.
 constexpr Time kSlack = 3000;
 constexpr uint64_t kUsers = 40;
 
@@ -111,12 +111,8 @@ class World {
           for (const auto& [id, location] : service.sessions) ended_.erase(text(location));
         }
         break;
-      case 2:
-        net_.broker(broker_ = !broker_);
-        break;
-      case 3:
-        net_.stop_broker(stopped_ = !stopped_);
-        break;
+      case 2: net_.broker(broker_ = !broker_); break;
+      case 3: net_.stop_broker(stopped_ = !stopped_); break;
       case 4:
         if (!net_.runs(name) || service.paused) break;
         while (!service.sessions.empty()) take_away(&service, service.sessions.begin()->first);
@@ -125,8 +121,7 @@ class World {
         }
         flush(&service);
         break;
-      default:
-        break;
+      default: break;
     }
   }
 

@@ -107,7 +107,8 @@ bool Table::put(Origin* origin, const Location& location, uint32_t mark) {
 
 void Table::unlist(const Item& item) {
   std::vector<Ref>& refs = item.user->second;
-  auto found = std::find_if(refs.begin(), refs.end(), [&](const Ref& r) { return r.item == &item; });
+  auto found =
+      std::find_if(refs.begin(), refs.end(), [&](const Ref& r) { return r.item == &item; });
   *found = refs.back();
   refs.pop_back();
   if (refs.empty()) users_.erase(item.user);
@@ -184,8 +185,10 @@ void Table::replace(Origin* origin, size_t bucket, const std::vector<Location>& 
 
 void Table::read_bucket(const Origin* origin, size_t bucket, std::vector<Location>* out) const {
   for (const Item* item = origin->buckets[bucket].first; item != nullptr; item = item->next) {
-    out->push_back({item->user->first, item->device,
-                    {item->key->node->name, item->key->boot, item->key->session}, item->since});
+    out->push_back({item->user->first,
+                    item->device,
+                    {item->key->node->name, item->key->boot, item->key->session},
+                    item->since});
   }
 }
 
@@ -199,7 +202,7 @@ bool Table::visible(Time now, const Ref& ref) {
 
 Table::View Table::view(const std::string& user, const Ref& ref) {
   const ItemKey& key = *ref.item->key;
-  return {user,        ref.item->device, key.node->name,      key.boot,
+  return {user,        ref.item->device, key.node->name,     key.boot,
           key.session, ref.item->since,  ref.origin->service};
 }
 

@@ -1,8 +1,8 @@
 // All locations that are known, by who reported them and by user.
 //
-// What one service reported (an origin) is in a fixed number of buckets by the hash of the key, each with a
-// hash of its content: two tables with the same origin are compared, and repaired, bucket by bucket.
-// These hashes do not depend on the machine or the order in which things came.
+// What one service reported (an origin) is in a fixed number of buckets by the hash of the key,
+// each with a hash of its content: two tables with the same origin are compared, and repaired,
+// bucket by bucket. These hashes do not depend on the machine or the order in which things came.
 //
 // Not for several threads at once.
 #ifndef IMCTL_LOCATIONS_TABLE_H
@@ -48,9 +48,10 @@ class Table {
   Table(const Table&) = delete;
   Table& operator=(const Table&) = delete;
 
-  // Is told of each location that is taken away, or gets another user, but not of those of an origin that
-  // is dropped.
-  using Listener = std::function<void(const Origin& origin, const std::string& user, const Key& key)>;
+  // Is told of each location that is taken away, or gets another user, but not of those of an
+  // origin that is dropped.
+  using Listener =
+      std::function<void(const Origin& origin, const std::string& user, const Key& key)>;
   void listen(Listener listener) { listener_ = std::move(listener); }
 
   // Null: there is none.
@@ -82,8 +83,8 @@ class Table {
     std::string node;
     std::string service;
   };
-  // The visible locations of users that begin with the prefix, behind `after`, in order of users, until
-  // there are `limit` or a few more. Gives where to go on, or an empty string.
+  // The visible locations of users that begin with the prefix, behind `after`, in order of users,
+  // until there are `limit` or a few more. Gives where to go on, or an empty string.
   std::string page(Time now, const Filter& filter, const std::string& after, size_t limit,
                    const Reader& reader) const;
 
@@ -138,7 +139,7 @@ struct Table::Item {
   Users::iterator user;
   int64_t since = 0;
   std::string device;
-  uint64_t hash = 0;  // of key and value
+  uint64_t hash = 0;     // of key and value
   Item* next = nullptr;  // of the same bucket
   Item* previous = nullptr;
   uint32_t mark = 0;

@@ -54,7 +54,8 @@ TEST_F(TableTest, ANewerBootOfANodeHidesTheOlderWhoeverReportedIt) {
   EXPECT_EQ(sessions("ann"), Sessions{});
   table_.forget_nodes();
   table_.forget_nodes();
-  EXPECT_EQ(sessions("ann"), Sessions{}) << "the node has a location, so its boots are not forgotten";
+  EXPECT_EQ(sessions("ann"), Sessions{})
+      << "the node has a location, so its boots are not forgotten";
 }
 
 TEST_F(TableTest, ErasesTheWholeKeyOnly) {
@@ -107,7 +108,8 @@ TEST_F(TableTest, ReplacesABucket) {
   Table::Origin* a = make("a");
   Table::Origin* b = make("b");
   for (uint64_t i = 0; i < 20000; ++i) table_.put(a, place("u" + std::to_string(i), "n1", 1, i));
-  for (uint64_t i = 10000; i < 30000; ++i) table_.put(b, place("u" + std::to_string(i), "n1", 1, i));
+  for (uint64_t i = 10000; i < 30000; ++i)
+    table_.put(b, place("u" + std::to_string(i), "n1", 1, i));
   for (size_t i = 0; i < kBuckets; ++i) {
     std::vector<Location> content;
     table_.read_bucket(a, i, &content);

@@ -1,4 +1,5 @@
-// Instances of Replica with a broker between them that loses, doubles, delays and holds up messages.
+// Instances of Replica with a broker between them that loses, doubles, delays and holds up
+// messages.
 #ifndef IMCTL_LOCATIONS_TEST_NET_H
 #define IMCTL_LOCATIONS_TEST_NET_H
 
