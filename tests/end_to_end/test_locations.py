@@ -2,6 +2,7 @@
 the real servers, over gRPC, without a router."""
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -12,7 +13,7 @@ from random import Random
 
 import grpc
 
-from host_fixture import IMCTL, Host
+from host_fixture import IMCTL, ROOT, Host
 from locations_protos import Service, duration, pb
 from nats_fixture import Nats
 from redis_fixture import Redis
@@ -412,7 +413,7 @@ class SharedCases(Cases):
 
     def test_many(self):
         a, b = self.two(lease=60)
-        before = resident(b.host.process)
+        own_before, before = resident(a.host.process), resident(b.host.process)
         broker_before = resident(self.broker.process)
         for i in range(MANY):
             a.sessions[(f"node-{i % 20}", 1, i)] = (f"user{i:06}@example.org", "phone")
@@ -428,7 +429,8 @@ class SharedCases(Cases):
         b.slowest = 0
         self.assertEqual(len(b.found(*users)), len(users))
         print(f"\n{self.module}: {MANY} locations: reported in {reported:.1f} s, there after {converged:.1f} s; "
-              f"the other host grew by {mib(resident(b.host.process) - before)}, "
+              f"their host grew by {mib(resident(a.host.process) - own_before)}, "
+              f"the other by {mib(resident(b.host.process) - before)}, "
               f"the broker by {mib(resident(self.broker.process) - broker_before)}; "
               f"1,000 users found in {b.slowest * 1000:.1f} ms")
         c = self.service("c", lease=60)
@@ -512,6 +514,21 @@ class OverNats(SharedCases, unittest.TestCase):
         a.report_all()
         self.all_sure(a)
 
+    def test_rights_to_one_subject_are_enough_and_needed(self):
+        with tempfile.TemporaryDirectory() as folder:
+            config = f"{folder}/nats.conf"
+            with open(config, "w", encoding="utf-8") as file:
+                subject = f"imctl.{self.cluster}.locations"
+                file.write('authorization { users = [ { user: im, password: secret, permissions: {'
+                           f' publish: "{subject}", subscribe: "{subject}" }} }} ] }}')
+            self.own_broker("-c", config)
+            login = {"username": "im", "password": "secret"}
+            a, b = (self.service(name, at=self.host(**login)) for name in "ab")
+            a.report_all()
+            b.report_all()
+            self.all_sure(a, b)
+            self.ill(self.host(**{**login, "cluster": "another"}), "imctl.another.locations", "permit")
+
     def test_tls(self):
         with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as other:
             for where in (folder, other):
@@ -549,6 +566,20 @@ class InRedis(SharedCases, unittest.TestCase):
         a = self.service("a", at=self.host(password="right one"))
         a.report_all()
         self.all_sure(a)
+
+    def test_a_user_with_the_rights_of_the_documentation(self):
+        self.own_broker()
+        text = (ROOT / "docs" / "locations.md").read_text(encoding="utf-8")
+        rights = re.search(r"The ACL user needs `([^`]*)` on `([^`]*)`", text)
+        self.broker.cli("ACL", "SETUSER", "im", "on", ">secret", *rights[1].split(), "~" + rights[2].replace("CLUSTER", "*"))
+        a, b = (self.service(name, at=self.host(username="im", password="secret")) for name in "ab")
+        a.report_all()
+        b.report_all()
+        self.all_sure(a, b)
+        a.add(ANN, "n1", 1)
+        self.wait("it is there", lambda: b.found(ANN) and list(b.list()), a, b)
+        a.remove("n1", 1)
+        self.wait("it is gone", lambda: not b.found(ANN), a, b)
 
     def test_all_that_is_removed_is_written_again(self):
         self.own_broker()
