@@ -10,6 +10,7 @@ constexpr int64_t kPing = 1000;
 constexpr int kPingsOut = 2;
 constexpr int64_t kWriteDeadline = 2000;
 constexpr int64_t kWait = 500;
+constexpr int64_t kFlush = 1000;
 constexpr int kPendingMessages = 1'000'000;
 constexpr int kPendingBytes = 256 << 20;
 
@@ -123,6 +124,8 @@ Status Connection::publish(std::string_view bytes) {
   if (s == NATS_OK) return {};
   return {IMCTL_UNAVAILABLE, natsStatus_GetText(s)};
 }
+
+void Connection::flush() { (void)natsConnection_FlushTimeout(connection_, kFlush); }
 
 bool Connection::lost() const { return natsConnection_IsClosed(connection_); }
 

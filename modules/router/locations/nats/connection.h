@@ -30,6 +30,8 @@ class Connection {
 
   // May wait for the server to take it, for two seconds at most.
   Status publish(std::string_view bytes);
+  // Waits until the server has all that was published, for a second at most.
+  void flush();
   bool lost() const;
   std::string why() const;
   // Messages that came faster than they were taken, and are lost.

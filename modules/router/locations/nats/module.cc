@@ -63,6 +63,9 @@ class NatsLocations : public ReplicaModule {
 
   Status quiesce() override {
     ticker_.stop();
+    // A service that leaves says so last.
+    flush();
+    if (connection_ != nullptr) connection_->flush();
     // The connection has calls into this module.
     disconnect();
     return {};

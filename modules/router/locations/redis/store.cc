@@ -516,6 +516,10 @@ std::string Store::problem() const {
   return problem_;
 }
 
-void Store::stop() { lose("the module stops"); }
+void Store::stop() {
+  // A service that leaves says so last.
+  if (connection_ != nullptr) work();
+  lose("the module stops");
+}
 
 }  // namespace imctl::locations

@@ -65,7 +65,7 @@ class Store {
   bool work();
   // Why Redis is of no use just now; empty: it is.
   std::string problem() const;
-  // Ends what waits. Not beside work().
+  // Sends what waits, if that can be, and ends it. Not beside work().
   void stop();
 
  private:
