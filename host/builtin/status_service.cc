@@ -28,6 +28,8 @@ constexpr std::chrono::nanoseconds kLook = std::chrono::milliseconds(100);
 void add_modules(Host& host, v1::GetStatusResponse* reply) {
   const v1::ListModulesResponse list = list_modules(host);
   for (const v1::ModuleInfo& info : list.modules()) {
+    // One screen: what is installed and does not run is in the list of modules.
+    if (info.state() == "off") continue;
     v1::ModuleStatus* module = reply->add_modules();
     module->set_name(info.name());
     module->set_version(info.version());
@@ -40,7 +42,7 @@ void add_modules(Host& host, v1::GetStatusResponse* reply) {
       reply->set_calls_in_flight(reply->calls_in_flight() + instance->calls_in_flight());
       module->set_data_size(folder_size(host.config().data + "/" + info.name()));
     }
-    if (info.state() != "active" && info.state() != "off") {
+    if (info.state() != "active") {
       reply->add_problems("module " + info.name() + " is " + info.state() +
                           (info.reason().empty() ? "" : ": " + info.reason()));
     }

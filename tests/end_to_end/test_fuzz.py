@@ -171,7 +171,7 @@ class FuzzTest(unittest.TestCase):
         # methods that read all of it are among them.
         settings = {"user.argon2_memory": "8KiB", "user.argon2_time": "1", "user.scram_iterations": "4096",
                     "host.audit_file_size": "1MiB", "host.audit_files": "2"}
-        with Host(settings, modules=("storage-sqlite", "user")) as host:
+        with Host(settings, modules=("storage-sqlite", "user", "locations-memory")) as host:
             channel = host.channel()
             client = stubs.Client(channel)
             self.assertEqual(client.put(event("before")), 1)

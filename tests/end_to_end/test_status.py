@@ -39,7 +39,8 @@ class Status(StatusTestCase):
         self.assertEqual(int(status["pid"]), host.process.pid)
         self.assertIn({"address": f"127.0.0.1:{host.port}", "kind": "tcp", "access": "everybody is an administrator"},
                       status["listeners"])
-        self.assertEqual({m["name"]: m["state"] for m in status["modules"]}["storage-sqlite"], "active")
+        self.assertEqual({m["name"]: m["state"] for m in status["modules"]},
+                         {"host": "active", "storage-sqlite": "active"})
         self.assertGreater(int(status["memory"]), 1 << 20)
         self.assertGreater(int(status["data_size"]), 0)
         screen = self.verb(host, "status")
