@@ -12,6 +12,7 @@ import argparse
 import os
 import pathlib
 import random
+import signal
 import sys
 import threading
 import time
@@ -39,28 +40,30 @@ class Faults:
         self.counts = {}
         self.problems = []
         dice = random.Random(seed)
-        targets = cluster.nodes + cluster.services + [cluster.broker]
+        # A node by its number: it may be another process by then.
+        targets = [(cluster.nodes, n) for n in range(len(cluster.nodes))]
+        targets += [(cluster.services, n) for n in range(len(cluster.services))] + [([cluster.broker], 0)]
         self.plan, at = [], 0
         while at < seconds:
             at += dice.uniform(0.3, 2)
-            target = dice.choice(targets)
-            ways = [self.kill, self.still] + [self.replace] * (target in cluster.nodes)
+            number = dice.randrange(len(targets))
+            among, index = targets[number]
+            ways = [self.kill, self.still] + [self.replace] * (among is cluster.nodes)
             # Beyond the lease or not.
             long = dice.uniform(0.1, LEASE / 2) if dice.random() < 0.5 else dice.uniform(LEASE, 3 * LEASE)
-            self.plan.append((at, dice.choice(ways), target, long))
+            self.plan.append((at, dice.choice(ways), number, among, index, long))
 
     def run(self):
-        begin, running, busy = time.monotonic(), [], {}
-        for at, way, target, long in self.plan:
+        begin, running = time.monotonic(), {}
+        for at, way, number, among, index, long in self.plan:
             self.over.wait(max(0, begin + at - time.monotonic()))
-            running = [thread for thread in running if thread.is_alive()]
-            if len(running) >= AT_ONCE or (target in busy and busy[target].is_alive()):
+            running = {n: thread for n, thread in running.items() if thread.is_alive()}
+            if len(running) >= AT_ONCE or number in running:
                 continue
             self.counts[way.__name__] = self.counts.get(way.__name__, 0) + 1
-            busy[target] = threading.Thread(target=self.guarded, args=(way, target, long))
-            busy[target].start()
-            running.append(busy[target])
-        for thread in running:
+            running[number] = threading.Thread(target=self.guarded, args=(way, among[index], long))
+            running[number].start()
+        for thread in running.values():
             thread.join()
 
     def guarded(self, way, target, long):
@@ -91,8 +94,8 @@ class Faults:
             raise
         nodes[nodes.index(node)] = fresh
         self.over.wait(long)
-        # Its clients are told to go, whether they have noticed already or not.
-        node.process.send_signal(18)
+        # It notices that it is over, and has whoever is still there go.
+        node.process.send_signal(signal.SIGCONT)
         try:
             wait_for(lambda: self.says(node, "a later start") or not node.alive(), "the older node to give up", 30)
         finally:

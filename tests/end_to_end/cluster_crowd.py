@@ -20,7 +20,6 @@ class Device(Client):
         self.cluster, self.random = cluster, random.Random(seed)
         self.channel = self.node = None
         self.sent = []  # ids, in order
-        self.delays = []  # seconds from sending to here, of what came when nothing was wrong
         super().__init__(self.choose, f"{user}@{DOMAIN}", device, **options)
 
     def choose(self):
@@ -51,12 +50,17 @@ class Crowd:
         self.cluster, self.pause = cluster, pause
         self.random = random.Random(seed)
         self.devices, self.threads = [], []
+        self.content = {}
         self.users = [f"u{n}@{DOMAIN}" for n in range(users)]
         self.quiet = threading.Event()
         for number in range(users):
             for device in ("phone", "laptop")[:1 + number % 2]:
                 self.devices.append(Device(cluster, self.random.random(), f"u{number}", device, patience=3,
                                            from_cursor=number % 4 >= 2, on_deliver=on_deliver))
+        self.talk()
+
+    def talk(self):
+        self.quiet.clear()
         for device in self.devices:
             thread = threading.Thread(target=self._talk, args=(device, self.random.random()), daemon=True)
             thread.start()
@@ -74,6 +78,7 @@ class Crowd:
         self.quiet.set()
         for thread in self.threads:
             thread.join()
+        self.threads = []
 
     def stop(self):
         self.hush()
