@@ -75,6 +75,7 @@ def run(options):
             # As if its machine was started anew.
             crowd.talk()
             broker.kill()
+            wait_for(lambda: unsure(cluster), "the services to notice", 30)
             broker.start()
             _, converged = wait_for(lambda: cluster.joined() and crowd.listed(), crowd.differences, 60)
             crowd.settle()

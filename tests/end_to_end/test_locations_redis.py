@@ -76,6 +76,29 @@ class InRedis(SharedCases, unittest.TestCase):
             self.assertEqual(b.found(ANN), {(ANN, "n1", 1, 1)})
             time.sleep(0.2)
 
+    def test_short_leases_hold(self):
+        a, b = self.two(lease=1)
+        a.add(ANN, "n1", 1)
+        self.wait("it is there", lambda: b.found(ANN), a, b)
+        end = time.monotonic() + 5
+        while time.monotonic() < end:
+            a.renew()
+            b.renew()
+            self.assertEqual(b.found(ANN), {(ANN, "n1", 1, 1)})
+            time.sleep(0.2)
+
+    def test_a_lease_that_is_late_is_doubted(self):
+        self.own_broker()
+        a, b = self.two()
+        a.add(ANN, "n1", 1)
+        for _ in range(5):
+            self.wait("it is there", lambda: b.found(ANN), a, b)
+            self.all_sure(a, b)
+            (lease,) = self.broker.cli("KEYS", "*lease:a").split()
+            self.broker.cli("DEL", lease)
+            found, answer = b.find(ANN)
+            self.assertTrue(found or not answer.sure, "who is there is said to be nowhere")
+
     def test_a_full_redis_is_told_and_recovered_from(self):
         self.own_broker("--maxmemory-policy", "noeviction")
         a, b = self.two()

@@ -51,7 +51,13 @@ for i = 4, #ARGV do
     if s then
       if not leases[s] then leases[s] = redis.call('GET', prefix .. 'lease:' .. s) or '' end
       if not nodes[n] then nodes[n] = redis.call('GET', prefix .. 'node:' .. n) or '' end
-      if string.sub(leases[s], 1, 41) ~= string.sub(all[j + 1], 1, 41) or nodes[n] > b
+      if leases[s] == '' and redis.call('SISMEMBER', prefix .. 'services', s) == 1 then
+        if sign ~= '-' or s ~= name then
+          out[#out + 1] = ARGV[i]
+          out[#out + 1] = all[j]
+          out[#out + 1] = ''
+        end
+      elseif string.sub(leases[s], 1, 41) ~= string.sub(all[j + 1], 1, 41) or nodes[n] > b
           or string.sub(leases[s], 43, 43) == 'l' then
         redis.call('HDEL', key, all[j])
       elseif (sign ~= '-' or s ~= name) and (sign ~= '+' or s == name) and (node == '' or n == node) then

@@ -42,6 +42,8 @@ enum Script : size_t {
   // Services that
   // are asked for with "-SERVICE" are left out, with "+SERVICE" others are; empty arguments do
   // nothing.
+  // The value is empty if the service's lease is not there and nobody has noticed yet: it may be
+  // late with it.
   kFind,
   // PREFIX: the services: name, lease and the milliseconds that it holds, in turn.
   kServices,

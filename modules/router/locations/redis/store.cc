@@ -49,6 +49,14 @@ std::vector<Found> read_all(const redisReply& reply) {
   return all;
 }
 
+// A lease is over, or late: whether the service is gone is not known.
+bool has_lapsed(const redisReply& reply) {
+  for (size_t i = 0; i + kFoundParts <= reply.elements; i += kFoundParts) {
+    if (text_of(*reply.element[i + 2]).empty()) return true;
+  }
+  return false;
+}
+
 std::string glob_escape(const std::string& text) {
   std::string made;
   for (const char c : text) {
@@ -148,8 +156,9 @@ void Store::goodbye(const std::string& service, const Mine& mine) {
 
 void Store::renew(Time now, const std::string& service, Mine* mine, const Local::Service& local) {
   if (now < mine->next_lease) return;
-  mine->next_lease = now + kSecond;
   const Table::Origin& origin = *local.origin;
+  // Several times within what is left, however short leases are: what has none is not believed.
+  mine->next_lease = now + std::min(kSecond, (origin.deadline - now) / 4);
   const bool complete = local.complete && mine->cursor == kBuckets;
   push(
       Kind::kLease,
@@ -333,7 +342,8 @@ Status Store::round(std::vector<Op>* ops, std::vector<Lookup>* lookups) {
     // Somebody removed the scripts: they are loaded with a connection.
     if (error.starts_with("NOSCRIPT")) return {IMCTL_UNAVAILABLE, error};
     const std::vector<Found> found = read_all(**reply);
-    std::exchange(lookup.looked, nullptr)(error.empty() ? &found : nullptr);
+    const bool good = error.empty() && !has_lapsed(**reply);
+    std::exchange(lookup.looked, nullptr)(good ? &found : nullptr);
   }
   std::string error;
   for (const Op& op : *ops) {
