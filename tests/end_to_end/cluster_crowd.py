@@ -11,6 +11,7 @@ from im_client import Client, message
 
 DOMAIN = "localhost"
 LARGE = 80 << 10  # more than what goes along with a push
+GHOST = 20  # seconds after which nobody is listed any more who is gone, and everybody who is there
 
 
 class Device(Client):
@@ -95,7 +96,7 @@ class Crowd:
         everything. Gives how long each took."""
         figures = {}
         _, figures["joined"] = wait_for(self.cluster.joined, "all nodes to be joined", timeout)
-        _, figures["listed"] = wait_for(self.listed, self.differences, timeout)
+        _, figures["listed"] = wait_for(self.listed, self.differences, GHOST)
         figures.update(self.settle_messages(timeout))
         return figures
 
