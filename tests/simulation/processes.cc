@@ -285,6 +285,8 @@ struct NodeShell {
     ++world.summary.frames;
     Link& link = found->second;
     link.outstanding += action.size;
+    world.trace("  node ", node.index_, " sends a ", router::name_of(action.frame), " to service ",
+                link.index);
     if (std::holds_alternative<Push>(action.frame) &&
         link.outstanding > world.node_settings.max_link_queue + action.size) {
       world.fail("a node's queue to a service is longer than its bound");
@@ -436,6 +438,7 @@ struct ServiceShell {
     ++world.summary.frames;
     ServiceProcess::End& end = found->second;
     end.outstanding += action.size;
+    world.trace("  service ", service.index_, " sends a ", router::name_of(action.frame));
     const auto node = end.node.lock();
     if (node == nullptr) return;
     if (const auto* push = std::get_if<Push>(&action.frame)) {

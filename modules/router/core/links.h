@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,8 @@ class Registry {
   virtual size_t count() const = 0;
   // Pushes may have been lost up to now: look at all mailboxes.
   virtual void resync(Time now) = 0;
+  // Or at one.
+  virtual void look(Time now, SessionId session) = 0;
 };
 
 class Links {
@@ -82,6 +85,8 @@ class Links {
     uint64_t nodes = 0;
     size_t queued = 0;
     bool holds = false;  // the service knows sessions that were registered with it
+    // What it has not answered yet: sessions that are new to it; none for the end of a snapshot.
+    std::deque<std::vector<SessionId>> told;
   };
 
   Link* find(LinkId link);
@@ -126,6 +131,8 @@ class Links {
   std::vector<SessionId> added_;
   std::vector<SessionId> removed_;
   bool lost_ = false;
+  // A service was not sure, and there was no other one to ask: the next one is told.
+  bool untold_ = false;
 };
 
 }  // namespace imctl::router

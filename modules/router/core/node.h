@@ -92,7 +92,8 @@ struct NodeSettings {
   // failure the storage of a large cluster must not be read by everybody at once.
   Time resync_spread = 5000;
   uint32_t resync_rate = 1000;
-  Time settle = 2000;  // after which a new session looks again: services know of it by then
+  // After a service knows of a session, it looks again: other services know of it by then.
+  Time settle = 2000;
   Time register_spread =
       2000;                  // within which sessions are registered elsewhere when the home is lost
   Time home_settle = 10000;  // how long a better home must have been there before the node moves

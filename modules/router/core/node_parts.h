@@ -167,6 +167,7 @@ struct NodeMachine::Parts : Registry {
   bool entry(SessionId id, uint32_t generation, SessionEntry* entry) override;
   size_t count() const override { return sessions.size(); }
   void resync(Time now) override;
+  void look(Time now, SessionId id) override;
   void begin_resync(Time now);
 
   Sink sink() { return {out, stats, settings.max_ahead, settings.max_ahead_total}; }

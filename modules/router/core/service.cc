@@ -93,7 +93,9 @@ void ServiceMachine::Parts::frame(Time now, LinkId id, Frame frame) {
     node->told_sessions = renew->sessions;
   } else if (const auto* sessions = std::get_if<Sessions>(&frame)) {
     table.apply(*node, *sessions);
-    if (sessions->last) send(now, *link, Registered{});
+    if (sessions->last || (!node->in_snapshot && !sessions->added.empty())) {
+      send(now, *link, Registered{});
+    }
   } else if (const auto* nack = std::get_if<Nack>(&frame)) {
     nacked(*node, *nack);
   } else if (std::holds_alternative<Lost>(frame)) {
