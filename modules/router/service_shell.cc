@@ -12,6 +12,8 @@ namespace {
 
 // Locations answers at once, from what it knows.
 constexpr std::chrono::seconds kPatience{5};
+// Whether there is a module for it now.
+constexpr Time kLookAgain = 5000;
 
 }  // namespace
 
@@ -176,8 +178,13 @@ void ServiceShell::reported(Time now, Ticket ticket,
     if (!status.sure) status.why = "what other services know is not known in full just now";
     if (response->report_all()) outcome = {Code::kAborted, "everything is to be reported anew"};
   } else if (response.status().code() == IMCTL_UNIMPLEMENTED) {
-    // No module serves it: then this service is the only one.
+    // No module serves it: then this service is the only one. It may be loaded later.
     status.shared = false;
+    loop_->post_at(now + kLookAgain, [this](Time then) {
+      LocationsStatus again;
+      again.shared = true;
+      if (!leaving_) machine_->locations(then, again);
+    });
   } else {
     status.sure = false;
     status.why = response.status().message();
