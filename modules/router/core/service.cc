@@ -284,10 +284,10 @@ void ServiceMachine::frame(Time now, LinkId link, Frame frame) {
 void ServiceMachine::locations(Time now, LocationsStatus status) {
   parts_->locations(now, std::move(status));
 }
-void ServiceMachine::found(Time now, Ticket ticket, Found found) {
+void ServiceMachine::found(Time now, Ticket ticket, const Found& found) {
   parts_->found(now, ticket, found);
 }
-void ServiceMachine::reported(Time now, Ticket ticket, Outcome outcome) {
+void ServiceMachine::reported(Time now, Ticket ticket, const Outcome& outcome) {
   parts_->reporter.reported(now, ticket, outcome);
 }
 
