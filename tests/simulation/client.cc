@@ -114,7 +114,7 @@ void World::disconnect(std::shared_ptr<Connection> connection, Time node_sees) {
   if (connection->device->connection == connection) connection->device->connection = nullptr;
   const auto node = connection->node.lock();
   if (node == nullptr) return;
-  timeline.in(node_sees, [node, connection] {
+  timeline.in(node_sees, [node, connection = std::move(connection)] {
     node->run([node, connection] {
       node->connections().erase(connection->session);
       node->machine().gone(node->clock(), connection->session);

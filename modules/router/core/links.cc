@@ -95,7 +95,12 @@ bool Links::heard(Time now, LinkId id, const Frame& frame) {
          std::string("the service sent a ") + name_of(frame) + ", which it may not now");
     return false;
   }
-  if (const auto* members = std::get_if<Members>(&frame)) link->nodes = members->nodes;
+  if (const auto* members = std::get_if<Members>(&frame)) {
+    link->nodes = members->nodes;
+    // Somebody came, perhaps before pushes were left out.
+    if (std::exchange(left_out_, false) && members->nodes > 1) lost_ = true;
+    tell_lost(now);
+  }
   if (std::holds_alternative<Registered>(frame)) registered(now, *link);
   if (const auto* doubt = std::get_if<Unsure>(&frame)) unsure(now, *link, *doubt);
   return true;

@@ -57,8 +57,9 @@ class Links {
   void closed(SessionId session, uint32_t generation);
 
   // ---- messages.
-  // Nobody else is there to get a push.
+  // Nobody else is there to get a push, as far as services have said: then it is left out.
   bool alone() const;
+  void left_out() { left_out_ = true; }
   // Through one service; dropped if none has room.
   void push(Time now, Push push);
   void nack(Time now, LinkId link, Nack nack);
@@ -133,6 +134,7 @@ class Links {
   bool lost_ = false;
   // A service was not sure, and there was no other one to ask: the next one is told.
   bool untold_ = false;
+  bool left_out_ = false;  // pushes were, since a service last said that nobody else is there
 };
 
 }  // namespace imctl::router

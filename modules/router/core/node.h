@@ -316,7 +316,7 @@ class NodeMachine {
 
   // ---- clients. The session is new, its number larger than all before; a second one of the same
   // user and (named) device replaces the first.
-  void connect(Time now, Hello hello);
+  void connect(Time now, const Hello& hello);
   void gone(Time now, SessionId session);
   // `reference`: the client's, comes back with Sent or Rejected. `recipients`: mailboxes, no
   // duplicates. `size`: what it counts as, usually the payload's.
@@ -328,13 +328,14 @@ class NodeMachine {
 
   // ---- the storage.
   void stored(Time now, Ticket ticket, Stored stored);
-  void page(Time now, Ticket ticket, Page page);
+  void page(Time now, Ticket ticket, const Page& page);
   void cursors(Time now, Ticket ticket, CursorPage cursors);
-  void moved(Time now, Ticket ticket, Outcome outcome);
+  void moved(Time now, Ticket ticket, const Outcome& outcome);
 
   // A message that was stored by other ways than send() (a verb, another module): pushed like
   // those.
-  void publish(Time now, const std::vector<Position>& positions, WallTime time, Payload payload);
+  void publish(Time now, const std::vector<Position>& positions, WallTime time,
+               const Payload& payload);
 
   // ---- services.
   void link_up(Time now, LinkId link);

@@ -115,7 +115,7 @@ struct NodeMachine::Parts : Registry {
     const auto found = sessions.find(id);
     return found == sessions.end() ? nullptr : found->second.get();
   }
-  void connect(Time now, Hello hello);
+  void connect(Time now, const Hello& hello);
   void ack(Time now, SessionId id, uint64_t epoch, uint64_t sequence);
   void written(Time now, SessionId id, size_t size);
   // Tells the client, and forgets the session.

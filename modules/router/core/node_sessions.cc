@@ -6,7 +6,7 @@
 
 namespace imctl::router {
 
-void NodeMachine::Parts::connect(Time now, Hello hello) {
+void NodeMachine::Parts::connect(Time now, const Hello& hello) {
   last_now = now;
   if (left || state != NodeState::kActive) {
     out.emplace_back(

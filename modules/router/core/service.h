@@ -170,8 +170,8 @@ class ServiceMachine {
 
   // ---- the Locations module.
   void locations(Time now, LocationsStatus status);
-  void found(Time now, Ticket ticket, Found found);
-  void reported(Time now, Ticket ticket, Outcome outcome);
+  void found(Time now, Ticket ticket, const Found& found);
+  void reported(Time now, Ticket ticket, const Outcome& outcome);
 
   // ---- from outside.
   // False: there is no such session here, or its node cannot be reached.
