@@ -120,6 +120,7 @@ class RouterModule : public Module {
       add("node.pushes_dropped", node.pushes_dropped);
       add("node.sessions_cut", node.cut);
       add("node.resyncs", node.resyncs);
+      add("node.superseded", node.superseded ? "yes" : "no");
       for (const NodeShell::LinkInfo& link : node_.links()) {
         add("link " + (link.address.empty() ? "here" : link.address),
             link.service.empty() ? "not joined: " + link.problem : "joined with " + link.service);

@@ -59,7 +59,9 @@ class NodeShell::Link final : public DialedStream {
         node_->host().info("joined the cluster service " + service_ +
                            (address_.empty() ? " of this host" : " at " + address_));
       }
+      const bool over = std::holds_alternative<Superseded>(*parsed.frame);
       node_->machine().frame(now, id_, std::move(*parsed.frame));
+      if (over) return node_->superseded(now);
     }
     read();
   }
@@ -343,8 +345,20 @@ Time NodeShell::turn(Time now) {
 
 void NodeShell::leave(Time now) {
   if (machine_ == nullptr || leaving_) return;
-  leaving_ = true;
   machine_->leave(now);
+  end_links(now);
+}
+
+void NodeShell::superseded(Time now) {
+  if (leaving_) return;
+  host_.warn("a later start of the node " + options_.name +
+             " has joined the cluster: this one is over, and takes no sessions any more. If both are "
+             "meant to live, give each a router.name of its own; else stop this host");
+  end_links(now);
+}
+
+void NodeShell::end_links(Time now) {
+  leaving_ = true;
   (void)turn(now);
   for (auto& [id, link] : links_) link->end(Status(IMCTL_CANCELLED, "the node stops"), false);
 }

@@ -66,6 +66,10 @@ class NodeShell {
                       imctl_buffer* request);
   void dial(Time now, const std::string& address);
   void link_ended(Time now, Link& link, const Status& status);
+  // A later start of this node has joined a service.
+  void superseded(Time now);
+  // After the machine has left. None is dialled any more.
+  void end_links(Time now);
   void publish_metrics();
 
   const Host host_;

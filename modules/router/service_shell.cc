@@ -235,9 +235,14 @@ struct ServiceShell::Doer {
     if (found == service->links_.end()) return;
     std::shared_ptr<Link> link = found->second;
     service->links_.erase(found);
+    // What was written before says why; who does not read it does not keep the link for that.
     link->end(drop.outcome.ok() ? Status(IMCTL_UNAVAILABLE, "the cluster service ends the link")
                                 : to_status(drop.outcome),
-              true);
+              false);
+    service->loop_->post_at(Loop::now() + service->options_.service.lease,
+                            [link = std::weak_ptr<Link>(link)](Time) {
+                              if (auto still = link.lock()) still->end(Status(), true);
+                            });
   }
   void operator()(const Find& find) const { service->find(find); }
   void operator()(const Report& report) const { service->report(report); }

@@ -174,6 +174,10 @@ struct ServiceWriter {
     made->set_message(close.words);
     return true;
   }
+  bool operator()(const Superseded& superseded) const {
+    to->mutable_superseded()->set_boot(superseded.boot);
+    return true;
+  }
   template <class Other>
   bool operator()(const Other& /*other*/) const {
     return false;
@@ -234,6 +238,7 @@ Parsed parse_service_frame(std::string_view bytes) {
       return {true, CloseSession{close->session(), known ? static_cast<Code>(code) : Code::kAborted,
                           std::move(*close->mutable_message())}};
     }
+    case pb::ServiceFrame::kSuperseded: return {true, Superseded{from.superseded().boot()}};
     case pb::ServiceFrame::FRAME_NOT_SET: break;
   }
   return {true};

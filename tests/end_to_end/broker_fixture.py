@@ -22,6 +22,7 @@ class Broker:
 
     program = None
     ready = None  # in what it writes
+    listen = "127.0.0.1"
 
     def __init__(self):
         self.folder = tempfile.mkdtemp(prefix=f"imctl-{self.program}-")

@@ -55,6 +55,7 @@ class Host:
         self.settings.update(settings or {})
         self.process = None
         self.log = []
+        self.address = "127.0.0.1"  # that it is reached at
         self.port = None
         self._reader = None
         self._ready = threading.Event()
@@ -90,7 +91,7 @@ class Host:
         with process.stderr:
             for line in process.stderr:
                 self.log.append(line.rstrip("\n"))
-                match = re.search(r"serving on.*?127\.0\.0\.1:(\d+)", line)
+                match = re.search(rf"serving on.*?{re.escape(self.address)}:(\d+)", line)
                 if match:
                     self.port = int(match.group(1))
                     self._ready.set()
@@ -176,7 +177,7 @@ class Host:
     def channel(self, **options):
         # A pool of its own: else channels of a host that is gone would be used again.
         options.setdefault("grpc.use_local_subchannel_pool", 1)
-        channel = grpc.insecure_channel(f"127.0.0.1:{self.port}", options=list(options.items()))
+        channel = grpc.insecure_channel(f"{self.address}:{self.port}", options=list(options.items()))
         self._channels.append(channel)
         return channel
 

@@ -68,17 +68,21 @@ class Session:
 
 class Client:
     """A user's device that stays connected, whatever happens; `pick` gives the channel to connect with, and
-    may raise. What it was delivered is in `got`: by mailbox epoch, in order, each once."""
+    may raise. What it was delivered is in `got`: by mailbox epoch, in order, each once. `patience`: seconds of
+    silence after which it takes the node for dead. `from_cursor`: it relies on the node's cursor when it comes
+    back, and not on what it has itself."""
 
-    def __init__(self, pick, user, device, token=None, on_deliver=None):
+    def __init__(self, pick, user, device, token=None, on_deliver=None, patience=None, from_cursor=False):
         self.pick, self.user, self.device, self.token = pick, user, device, token
-        self.on_deliver = on_deliver
+        self.on_deliver, self.patience, self.from_cursor = on_deliver, patience, from_cursor
+        self.session = None  # its name, as long as it lasts
         self.got = []  # (epoch, sequence, id)
         self.problems = []
         self.duplicates = 0
         self.connects = 0
         self.acknowledged = {}  # id -> positions
         self.unanswered = collections.OrderedDict()  # reference -> message
+        self.tries = collections.Counter()  # id -> how often it was sent
         self.place = None
         self._reference = 0
         self._lock = threading.Condition()
@@ -92,7 +96,11 @@ class Client:
             self._reference += 1
             self.unanswered[self._reference] = message
             if self._session:
-                self._session.send(self._reference, message)
+                self._send(self._session, self._reference, message)
+
+    def _send(self, session, reference, message):
+        self.tries[message.event.id] += 1
+        session.send(reference, message)
 
     def wait(self, condition, timeout):
         with self._lock:
@@ -117,24 +125,36 @@ class Client:
             except (grpc.RpcError, ConnectionError, ValueError):
                 pause = min(2 * pause, 1)
             with self._lock:
-                self._session = None
+                self._session = self.session = None
                 self._lock.wait_for(lambda: self._stopping, pause)
 
     def _serve(self, channel):
         hello = {"device": self.device}
         if self.token is None:
             hello["user"] = self.user
-        if self.place:
+        if self.place and not self.from_cursor:
             hello["after"] = sessions.Place(epoch=self.place[0], sequence=self.place[1])
         session = Session(channel, self.token, **hello)
         try:
             while True:
-                frame = session.next(timeout=None)
+                frame = self._next(session)
                 if frame is None:
                     raise ConnectionError(session.details)
                 self._handle(session, frame)
         finally:
             session.close()
+
+    def _next(self, session):
+        if self.patience is None:
+            return session.next(timeout=None)
+        try:
+            return session.next(timeout=self.patience / 2)
+        except queue.Empty:
+            session.put(ping=sessions.Ping())
+        try:
+            return session.next(timeout=self.patience / 2)
+        except queue.Empty:
+            raise ConnectionError("the node is silent") from None
 
     def _handle(self, session, frame):
         kind = frame.WhichOneof("frame")
@@ -142,8 +162,9 @@ class Client:
             if kind == "welcome":
                 self.connects += 1
                 self._session = session
+                self.session = frame.welcome.session
                 for reference, message in self.unanswered.items():
-                    session.send(reference, message)
+                    self._send(session, reference, message)
             elif kind == "sent":
                 self.unanswered.pop(frame.sent.reference, None)
                 self.acknowledged[frame.sent.id] = [(p.mailbox, p.epoch, p.sequence) for p in frame.sent.positions]

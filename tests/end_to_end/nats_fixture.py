@@ -13,7 +13,7 @@ class Nats(Broker):
         self.options = options
 
     def command(self):
-        return ["-a", "127.0.0.1", "-p", str(self.port), *self.options]
+        return ["-a", self.listen, "-p", str(self.port), *self.options]
 
     @property
     def uri(self):

@@ -15,7 +15,7 @@ class Redis(Broker):
         self.options = options
 
     def command(self):
-        return ["--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--appendonly", "no",
+        return ["--bind", self.listen, "--port", str(self.port), "--save", "", "--appendonly", "no",
                 "--dir", self.folder, *self.options]
 
     @property
