@@ -18,23 +18,20 @@ from imctl.session.v1 import sessions_pb2_grpc
 from imctl.storage.v1.mailboxes_pb2 import Message
 
 
-def frames(outgoing):
-    """What is put into the queue goes out; None ends the stream."""
-    return iter(outgoing.get, None)
-
-
-def connect(channel, token, outgoing, place, unanswered):
+def connect(channel, token, place, unanswered, current):
     """One stream, until it breaks. `place` is (epoch, sequence) of the last message that arrived here."""
+    outgoing = queue.Queue()
     hello = im.Hello(device="chat.py", only_new=place[1] is None)
     if place[1] is not None:
         hello.after.CopyFrom(im.Place(epoch=place[0], sequence=place[1]))
     outgoing.put(im.ClientFrame(hello=hello))
     stream = sessions_pb2_grpc.SessionsStub(channel).Connect(
-        frames(outgoing), metadata=[("authorization", "Bearer " + token)])
+        iter(outgoing.get, None), metadata=[("authorization", "Bearer " + token)])
     for frame in stream:
         kind = frame.WhichOneof("frame")
         if kind == "welcome":
             place[:] = [frame.welcome.after.epoch, frame.welcome.after.sequence]
+            current[0] = outgoing
             for message in list(unanswered.values()):  # the same ids: nothing is doubled
                 outgoing.put(im.ClientFrame(send=message))
         elif kind == "deliver":
@@ -54,21 +51,22 @@ def connect(channel, token, outgoing, place, unanswered):
 def main(server, user, password, other):
     channel = grpc.insecure_channel(server)
     token = login_pb2_grpc.LoginStub(channel).Login(login_pb2.LoginRequest(user=user, password=password)).token
-    unanswered, current, place = {}, [queue.Queue()], [0, None]
+    unanswered, current, place = {}, [None], [0, None]
 
     def typed():
         for number, line in enumerate(sys.stdin, 1):
             event = CloudEvent(id=str(uuid.uuid4()), type="im", text_data=line.rstrip("\n"))
             unanswered[number] = im.Send(reference=number, message=Message(event=event, to=[other]))
-            current[0].put(im.ClientFrame(send=unanswered[number]))
+            if current[0]:  # else it goes out with the next stream
+                current[0].put(im.ClientFrame(send=unanswered[number]))
 
     threading.Thread(target=typed, daemon=True).start()
     while True:
         try:
-            connect(channel, token, current[0], place, unanswered)
+            connect(channel, token, place, unanswered, current)
         except grpc.RpcError as error:
             print("connecting again: " + (error.details() or ""), file=sys.stderr)
-        current[0] = queue.Queue()
+        current[0] = None
         time.sleep(1)
 
 
