@@ -41,6 +41,8 @@ void World::connect(Device& device) {
   device.failures = 0;
   auto connection = std::make_shared<Connection>();
   connection->pipe = std::make_shared<Pipe>(timeline, random, network, [](int) { return false; });
+  remember(connection->pipe);
+  connections_.emplace_back(connection);
   connection->node = node;
   connection->device = &device;
   connection->session = ++session_numbers;

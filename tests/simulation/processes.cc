@@ -107,6 +107,7 @@ void NodeProcess::dial(size_t service, uint32_t failures) {
         world_.timeline, world_.random, world_.network, [&world = world_, here, there](int way) {
           return way == 0 ? world.blocked(here, there) : world.blocked(there, here);
         });
+    world_.remember(pipe);
     links_[id] = {pipe, other, service, 0};
     other->accept(id, pipe, shared_from_this());
     run([this, id] { machine_.link_up(clock(), id); });
