@@ -105,6 +105,8 @@ void ServiceShell::begin(const Options& options, uint64_t boot, uint64_t seed) {
   // Until a report was answered it is not known who else there is.
   LocationsStatus status;
   status.shared = true;
+  status.sure = false;
+  status.why = "nothing was reported yet";
   machine_->locations(Loop::now(), status);
 }
 

@@ -96,6 +96,11 @@ class Crowd:
         figures = {}
         _, figures["joined"] = wait_for(self.cluster.joined, "all nodes to be joined", timeout)
         _, figures["listed"] = wait_for(self.listed, self.differences, timeout)
+        figures.update(self.settle_messages(timeout))
+        return figures
+
+    def settle_messages(self, timeout=90):
+        figures = {}
         self.hush()
         _, figures["answered"] = wait_for(lambda: not any(d.unanswered for d in self.devices), self.unanswered, timeout)
         self.content = {user: self.cluster.mailbox(user) for user in self.users}

@@ -3,6 +3,7 @@ right code, and nobody else notices."""
 
 import hashlib
 import itertools
+import queue
 import random
 import secrets
 import threading
@@ -14,7 +15,7 @@ from google.protobuf.message import DecodeError
 
 from host_fixture import Host
 from im_client import CODE, Session, message
-from router_protos import cluster, cluster_rpc, link, messages, messages_rpc, sessions, sessions_rpc
+from router_protos import cluster, cluster_rpc, link, mailboxes, messages, messages_rpc, sessions, sessions_rpc
 from test_router import MODULES, QUICK, RouterCase, add_users, login_token, node, wait_for
 
 CASES = 200
@@ -124,7 +125,7 @@ class SlowClientsTest(RouterCase):
         for one, user in zip(silent, self.FLOODED):
             code, words, got = one.end()
             self.assertEqual(code, CODE.RESOURCE_EXHAUSTED, words)
-            self.assertIn("acknowledge", words)
+            self.assertIn("did not take", words)
             self.assertEqual(got, list(range(self.COUNT + 1, self.COUNT + 1 + len(got))))
             self.assertLess(len(got), self.COUNT)
         # Nothing is lost by it.
@@ -170,7 +171,7 @@ class SlowClientsTest(RouterCase):
         self.assertLess(len(rest) * size, window + size)
         self.assertLess(rest[-1].sequence, 100)
         self.assertEqual(lazy.code, CODE.RESOURCE_EXHAUSTED)
-        self.assertIn("acknowledge", lazy.details)
+        self.assertIn("did not take", lazy.details)
         again = self.session(self.host, "lazy", "d")
         first = again.next("deliver").sequence
         # The cursor is where the last acknowledgement was, or one before it.
@@ -180,9 +181,16 @@ class SlowClientsTest(RouterCase):
 
     def test_acknowledged_beyond_what_was_delivered(self):
         add_users(self.host, "liar")
+        for sequence in (1, 1 << 63, (1 << 64) - 1):
+            liar = self.session(self.host, "liar", "d")
+            liar.ack(sequence)
+            self.assertIsNone(liar.next("pong"))
+            self.assertEqual(liar.code, CODE.INVALID_ARGUMENT)
+            self.assertIn("was not sent", liar.details)
         liar = self.session(self.host, "liar", "d")
-        for epoch, sequence in ((0, 1), (0, 1 << 63), (7, 1), ((1 << 64) - 1, (1 << 64) - 1)):
-            liar.ack(sequence, epoch)
+        # Of an epoch that is over, or was never: nothing happens.
+        liar.ack(1, 7)
+        liar.ack((1 << 64) - 1, (1 << 64) - 1)
         messages_rpc.MessagesStub(self.host.channel()).Send(messages.SendRequest(to=["liar"], text="first"))
         self.assertEqual(liar.next("deliver").sequence, 1)
         liar.close()
@@ -192,6 +200,8 @@ class SlowClientsTest(RouterCase):
 
 class Pair:
     """Two who talk all the time, and must not notice anything."""
+
+    numbers = itertools.count()
 
     def __init__(self, case, host, metadata=None):
         self.case = case
@@ -207,20 +217,24 @@ class Pair:
 
     def _talk(self):
         while not self.over.wait(0.005):
-            id = f"pair{self.count}"
+            id = f"pair{next(self.numbers)}"
             self.ann.send(self.count, message(id, "bob"))
-            got = self.bob.next("deliver", timeout=10)
-            if got is None or got.message.event.id != id:
-                self.problem = f"after {self.count}: {got} {self.ann.details} {self.bob.details}"
+            try:
+                got = self.bob.next("deliver", timeout=10)
+            except queue.Empty:
+                got = "nothing"
+            if not isinstance(got, mailboxes.Entry) or got.message.event.id != id:
+                self.problem = f"after {self.count}: {got} instead of {id}; {self.ann.details}, {self.bob.details}"
                 return
             self.bob.ack(got.sequence)
             self.count += 1
 
     def end(self):
+        last = self.count
+        wait_for(lambda: self.problem or self.count > last + 2, "the pair to go on")
         self.over.set()
         self.thread.join()
         self.case.assertIsNone(self.problem)
-        self.case.assertGreater(self.count, 10)
         for session in (self.ann, self.bob):
             session.close()
 
@@ -313,10 +327,14 @@ class MalformedTest(RouterCase):
             code, words, got = self.talk(CONNECT, [frames[0], frame])
             with self.subTest(number=number, frame=frame.hex(), words=words):
                 try:
-                    kind = sessions.ClientFrame.FromString(frame).WhichOneof("frame")
+                    parsed = sessions.ClientFrame.FromString(frame)
+                    kind = parsed.WhichOneof("frame")
                 except DecodeError:
                     kind = None
-                self.assertEqual(code, CODE.INVALID_ARGUMENT if kind in (None, "hello") else CODE.OK)
+                refused = kind in (None, "hello")
+                if kind == "ack":  # eve was sent nothing
+                    refused = parsed.ack.epoch == 0 and parsed.ack.sequence > 0
+                self.assertEqual(code, CODE.INVALID_ARGUMENT if refused else CODE.OK)
                 answers = [sessions.ServerFrame.FromString(f) for f in got]
                 if kind == "send":
                     self.assertTrue([a for a in answers if a.HasField("sent") or a.HasField("rejected")])
@@ -330,25 +348,27 @@ class MalformedTest(RouterCase):
                          [CODE.PERMISSION_DENIED.value[0]])
 
     def expected_of_a_node(self, frames):
-        """The code that a service ends the link with; the nodes that joined."""
-        joined = None
+        """The codes that a service may end the link with; the join."""
+        joined, also = None, ()
         for frame in frames:
             try:
                 parsed = link.NodeFrame.FromString(frame)
             except DecodeError:
-                return CODE.INVALID_ARGUMENT, joined
+                return {CODE.INVALID_ARGUMENT, *also}, joined
             kind = parsed.WhichOneof("frame")
             if kind is None:
-                continue  # of a later version
+                # Of a later version, perhaps: passed over. Python takes for such some that are broken.
+                also = (*also, CODE.INVALID_ARGUMENT) if frame else also
+                continue
             if kind == "join":
                 if joined is not None or not parsed.join.node:
-                    return CODE.INVALID_ARGUMENT, joined
+                    return {CODE.INVALID_ARGUMENT}, joined
                 joined = parsed.join
             elif joined is None:
-                return CODE.FAILED_PRECONDITION, joined
+                return {CODE.FAILED_PRECONDITION, *also}, joined
             elif kind == "leave":
-                return CODE.UNAVAILABLE, joined
-        return CODE.OK, joined
+                return {CODE.UNAVAILABLE, *also}, joined
+        return {CODE.OK, *also}, joined
 
     def test_frames_of_nodes(self):
         dice, frames = random.Random(SEED), self.frames_of_a_node()
@@ -362,12 +382,11 @@ class MalformedTest(RouterCase):
             with self.subTest(number=number, frames=[f.hex() for f in spoilt], words=words):
                 expected, joined = self.expected_of_a_node(spoilt)
                 if joined is not None and boots.get(joined.node, 0) > joined.boot:
-                    expected = CODE.FAILED_PRECONDITION
+                    expected = {CODE.FAILED_PRECONDITION}
                 elif joined is not None:
                     boots[joined.node] = joined.boot
-                self.assertEqual(code, expected)
+                self.assertIn(code, expected)
         # What they said of sessions ends with their leases.
-        self.assertEqual(self.sessions_of("evil") & {"evil/1"}, self.sessions_of("evil"))
         wait_for(lambda: not self.sessions_of("evil"), "the lease to end")
 
     def sessions_of(self, node):
@@ -389,8 +408,8 @@ class MalformedTest(RouterCase):
         for frame in ({"members": link.Members(nodes=3)}, {"registered": link.Registered()},
                       {"unsure": link.Unsure()}, {"close": link.CloseSession(session=1, code=1)}):
             sent = [link.ServiceFrame(**frame).SerializeToString()]
-            self.assertEqual(self.talk(JOIN, sent)[0], self.expected_of_a_node(sent)[0], frame)
-            self.assertEqual(self.talk(JOIN, frames[:1] + sent)[0], self.expected_of_a_node(frames[:1] + sent)[0])
+            self.assertIn(self.talk(JOIN, sent)[0], self.expected_of_a_node(sent)[0], frame)
+            self.assertIn(self.talk(JOIN, frames[:1] + sent)[0], self.expected_of_a_node(frames[:1] + sent)[0])
 
     def test_older_boots_are_refused(self):
         def join(boot):

@@ -103,6 +103,8 @@ void ServiceMachine::Parts::frame(Time now, LinkId id, Frame frame) {
   } else if (std::holds_alternative<Leave>(frame)) {
     remove(now, *node);
     drop(now, id, Code::kOk, "goodbye");
+  } else if (std::holds_alternative<Join>(frame)) {
+    drop(now, id, Code::kInvalidArgument, "the node joined twice over one link");
   } else {
     drop(now, id, Code::kInvalidArgument,
          std::string("the node sent a ") + name_of(frame) + ", which only services send");

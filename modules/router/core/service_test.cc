@@ -256,6 +256,28 @@ TEST_F(ServiceTest, WhatCannotBeBelievedIsSaidAndOwnNodesAreTold) {
   EXPECT_TRUE(frames_of<Unsure>(actions).empty());
 }
 
+// While the broker is away, the leases of other services run out.
+TEST_F(ServiceTest, InDoubtNobodyIsTakenForTheOnlyService) {
+  join(1, "n1");
+  LocationsStatus status = peers(false);
+  status.peers = 0;
+  service.locations(now, status);
+  take(service);
+  service.frame(now, 1, push_to({"ann@x"}));
+  EXPECT_EQ(frames_of<Unsure>(take(service), 1).size(), 1U);
+  EXPECT_EQ(service.stats().offline, 0U);
+  EXPECT_EQ(service.explain(now, "ann@x").why.find("no other service"), std::string::npos);
+}
+
+TEST_F(ServiceTest, ASecondJoinOverOneLinkIsRefused) {
+  join(1, "n1");
+  take(service);
+  service.frame(now, 1, Join{"n1", 1, "", "", NodeState::kActive});
+  const auto drops = all_of<DropLink>(take(service));
+  ASSERT_EQ(drops.size(), 1U);
+  EXPECT_EQ(drops[0].outcome.code, Code::kInvalidArgument);
+}
+
 TEST_F(ServiceTest, SessionsAreReportedAsASnapshotThenAsChanges) {
   join(1, "n1");
   for (SessionId i = 1; i <= 1500; ++i) add(1, i, "u" + std::to_string(i) + "@x");

@@ -34,7 +34,7 @@ Route ServiceMachine::Parts::explain(Time now, const std::string& user) const {
     return a.location.node != b.location.node ? a.location.node < b.location.node
                                               : a.location.session < b.location.session;
   });
-  route.asks_others = status.peers > 0;
+  route.asks_others = status.sure && status.peers > 0;
   route.sure = status.sure;
   if (route.hops.empty()) {
     route.why = "no session of " + user + " is registered with this service";
@@ -49,13 +49,13 @@ Route ServiceMachine::Parts::explain(Time now, const std::string& user) const {
                    " of them on nodes whose link ended: other services are asked to tell them";
     }
   }
-  if (!route.asks_others) {
-    route.why += "; there is no other service to ask";
-  } else if (route.sure) {
-    route.why += "; " + std::to_string(status.peers) + " other services are asked";
-  } else {
+  if (!route.sure) {
     route.why += "; what is known of other services' sessions is not believed now (" + status.why +
                  "), so the node that has the message asks each of them";
+  } else if (!route.asks_others) {
+    route.why += "; there is no other service to ask";
+  } else {
+    route.why += "; " + std::to_string(status.peers) + " other services are asked";
   }
   return route;
 }
