@@ -27,7 +27,8 @@ constexpr std::chrono::nanoseconds kLongestInterval = std::chrono::minutes(1);
 // How soon a call that nobody waits for any more is noticed.
 constexpr std::chrono::nanoseconds kLook = std::chrono::milliseconds(100);
 
-// Calls `tell` for what a module says is its load. `per_second` gives how much a metric grew a second.
+// Calls `tell` for what a module says is its load. `per_second` gives how much a metric grew a
+// second.
 template <class PerSecond, class Tell>
 void each_load(Host& host, const Instance& instance, PerSecond per_second, Tell tell) {
   for (const StatusMetric& wanted : manifest_of(instance).status()) {

@@ -40,9 +40,9 @@ class ServiceShell::Link final : public ServedStream {
       if (!self->is_open() || self->is_ending()) return;
       if (!held->good) {
         self->service_->link_ended(now, *self);
-        return self->end(Status(IMCTL_INVALID_ARGUMENT,
-                                "a frame is not a valid imctl.cluster.v1.NodeFrame"),
-                         true);
+        return self->end(
+            Status(IMCTL_INVALID_ARGUMENT, "a frame is not a valid imctl.cluster.v1.NodeFrame"),
+            true);
       }
       if (held->frame) {
         self->service_->machine().frame(now, self->id_, std::move(*held->frame));
@@ -50,9 +50,7 @@ class ServiceShell::Link final : public ServedStream {
       self->read();
     });
   }
-  void written(Time now, size_t size) override {
-    service_->machine().link_written(now, id_, size);
-  }
+  void written(Time now, size_t size) override { service_->machine().link_written(now, id_, size); }
   void broken(Time now, const Status& /*status*/) override { service_->link_ended(now, *this); }
 
   ServiceShell* const service_;
@@ -216,9 +214,8 @@ void ServiceShell::find(const Find& find) {
             to.since = from_timestamp(from.since());
           }
         }
-        loop_->post([this, ticket, found](Time now) {
-          machine_->found(now, ticket, std::move(*found));
-        });
+        loop_->post(
+            [this, ticket, found](Time now) { machine_->found(now, ticket, std::move(*found)); });
       });
 }
 

@@ -57,10 +57,10 @@ struct Session {
 
   // Sending.
   bool paused = false;
-  bool in_line = false;   // for all together to have room again
+  bool in_line = false;  // for all together to have room again
   bool appending = false;
   std::list<WaitingSend> sends;  // that wait for it: what one client sends is stored in its order
-  size_t unanswered = 0;  // bytes
+  size_t unanswered = 0;         // bytes
 
   // The cursor. What the client acknowledged is the inbox's to know.
   uint64_t cursor_epoch = 0;

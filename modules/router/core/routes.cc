@@ -11,8 +11,8 @@ namespace imctl::router {
 void ServiceMachine::Parts::pushed(Time now, Push push) {
   ++stats.pushes_in;
   if (push.own_only) return route(now, push, nullptr, true);
-  // In doubt it is not known either that there is nobody else: the last that was heard of others runs
-  // out while the broker is away.
+  // In doubt it is not known either that there is nobody else: the last that was heard of others
+  // runs out while the broker is away.
   if (!status.sure) return route(now, push, nullptr, false);
   if (status.peers == 0) return route(now, push, nullptr, true);
   const size_t size = bytes_of(push);
