@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iomanip>
 #include <map>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -25,6 +27,26 @@ constexpr std::chrono::nanoseconds kLongestInterval = std::chrono::minutes(1);
 // How soon a call that nobody waits for any more is noticed.
 constexpr std::chrono::nanoseconds kLook = std::chrono::milliseconds(100);
 
+// Calls `tell` for what a module says is its load. `per_second` gives how much a metric grew a
+// second.
+template <class PerSecond, class Tell>
+void each_load(Host& host, const Instance& instance, PerSecond per_second, Tell tell) {
+  for (const StatusMetric& wanted : manifest_of(instance).status()) {
+    const Metric* metric = host.metrics().find(wanted.metric(), wanted.labels());
+    if (metric == nullptr) continue;
+    tell(wanted.label(), wanted.per_second() ? per_second(*metric) : metric->value());
+  }
+}
+
+// Three digits that matter, as few as that.
+std::string short_number(double value) {
+  std::ostringstream text;
+  text << std::setprecision(value < 100 ? 1 : 0) << std::fixed << value;
+  std::string made = text.str();
+  if (made.size() > 2 && made.ends_with(".0")) made.resize(made.size() - 2);
+  return made;
+}
+
 void add_modules(Host& host, v1::GetStatusResponse* reply) {
   const v1::ListModulesResponse list = list_modules(host);
   for (const v1::ModuleInfo& info : list.modules()) {
@@ -41,6 +63,12 @@ void add_modules(Host& host, v1::GetStatusResponse* reply) {
       module->set_in_flight(instance->calls_in_flight());
       reply->set_calls_in_flight(reply->calls_in_flight() + instance->calls_in_flight());
       module->set_data_size(folder_size(host.config().data + "/" + info.name()));
+      each_load(
+          host, *instance, [&](const Metric& metric) { return host.rates().lately(metric); },
+          [&](const std::string& name, double value) {
+            std::string* load = module->mutable_load();
+            *load += (load->empty() ? "" : ", ") + name + " " + short_number(value);
+          });
     }
     if (info.state() != "active") {
       reply->add_problems("module " + info.name() + " is " + info.state() +
@@ -173,6 +201,8 @@ Task<Result<v1::TopResponse>> StatusService::top(const v1::TopRequest& request,
   const int64_t start = monotonic_now();
   const int64_t end = start + interval.count();
   const Counts before = counts_of(host_);
+  std::map<const Metric*, double> metrics_before;
+  for (const Metric* metric : host_.metrics().all()) metrics_before[metric] = metric->value();
   // The timer's: it may still be setting it when this has gone on.
   auto woken = std::make_shared<Event>();
   while (monotonic_now() < end) {
@@ -180,7 +210,24 @@ Task<Result<v1::TopResponse>> StatusService::top(const v1::TopRequest& request,
     host_.timer().at(std::min(end, monotonic_now() + kLook.count()), [woken] { woken->set(); });
     co_await *woken;
   }
-  co_return difference(before, counts_of(host_), std::chrono::nanoseconds(monotonic_now() - start));
+  const std::chrono::nanoseconds took(monotonic_now() - start);
+  v1::TopResponse reply = difference(before, counts_of(host_), took);
+  for (auto view = host_.modules().view(); const auto& module : view->modules) {
+    each_load(
+        host_, *module,
+        [&](const Metric& metric) {
+          const auto then = metrics_before.find(&metric);
+          return (metric.value() - (then == metrics_before.end() ? 0 : then->second)) /
+                 std::chrono::duration<double>(took).count();
+        },
+        [&](const std::string& name, double value) {
+          v1::Load* load = reply.add_loads();
+          load->set_module(module->name());
+          load->set_name(name);
+          load->set_value(value);
+        });
+  }
+  co_return reply;
 }
 
 }  // namespace imctl::host

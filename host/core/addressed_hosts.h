@@ -1,6 +1,6 @@
-// Other hosts that modules call by their address: "/package.Service/Method@grpc://HOST:PORT". Nothing
-// is asked of them beforehand; what their methods look like is known from the module here that
-// serves the same service.
+// Other hosts that modules call by their address: "/package.Service/Method@grpc://HOST:PORT".
+// Nothing is asked of them beforehand; what their methods look like is known from the module here
+// that serves the same service.
 #ifndef IMCTL_HOST_CORE_ADDRESSED_HOSTS_H
 #define IMCTL_HOST_CORE_ADDRESSED_HOSTS_H
 

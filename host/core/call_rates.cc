@@ -24,31 +24,48 @@ CallTotals total_calls(const MethodTable& methods) {
   return totals;
 }
 
-CallRates::CallRates(const MethodTable* methods, Timer* timer) : methods_(methods), timer_(timer) {
+CallRates::CallRates(const MethodTable* methods, Metrics* metrics, Timer* timer)
+    : methods_(methods), metrics_(metrics), timer_(timer) {
   sample();
 }
 
+CallRates::Sample CallRates::now() const {
+  Sample sample{monotonic_now(), total_calls(*methods_), {}};
+  for (const Metric* metric : metrics_->all()) {
+    if (metric->kind() == IMCTL_COUNTER) sample.counters[metric] = metric->value();
+  }
+  return sample;
+}
+
 void CallRates::sample() {
-  const Sample now{monotonic_now(), total_calls(*methods_)};
+  Sample fresh = now();
+  const int64_t time = fresh.time;
   {
     std::lock_guard lock(mutex_);
-    samples_.push_back(now);
+    samples_.push_back(std::move(fresh));
     if (samples_.size() > kSamples) samples_.pop_front();
   }
-  timer_->at(now.time + kInterval, [this] { sample(); });
+  timer_->at(time + kInterval, [this] { sample(); });
 }
 
 CallRates::Rates CallRates::lately() const {
-  Sample oldest{};
-  {
-    std::lock_guard lock(mutex_);
-    oldest = samples_.front();
-  }
-  const CallTotals now = total_calls(*methods_);
+  std::lock_guard lock(mutex_);
+  const Sample& oldest = samples_.front();
+  const CallTotals totals = total_calls(*methods_);
   const double seconds = static_cast<double>(monotonic_now() - oldest.time) / 1e9;
   if (seconds <= 0) return {};
-  return {static_cast<double>(now.ended - oldest.totals.ended) / seconds,
-          static_cast<double>(now.failed - oldest.totals.failed) / seconds};
+  return {static_cast<double>(totals.ended - oldest.totals.ended) / seconds,
+          static_cast<double>(totals.failed - oldest.totals.failed) / seconds};
+}
+
+double CallRates::lately(const Metric& metric) const {
+  std::lock_guard lock(mutex_);
+  const Sample& oldest = samples_.front();
+  const double seconds = static_cast<double>(monotonic_now() - oldest.time) / 1e9;
+  if (seconds <= 0) return 0;
+  // One that was not there yet began at 0.
+  const auto then = oldest.counters.find(&metric);
+  return (metric.value() - (then == oldest.counters.end() ? 0 : then->second)) / seconds;
 }
 
 }  // namespace imctl::host

@@ -154,7 +154,7 @@ class Host final : public Road {
   SettingsAdmin settings_admin_{this};
   std::mutex turn_;
   const int64_t started_ = monotonic_now();
-  CallRates rates_{&methods(), &timer()};
+  CallRates rates_{&methods(), &metrics(), &timer()};
   mutable std::mutex live_mutex_;
   LiveConfig live_;
   std::vector<std::string> listening_;

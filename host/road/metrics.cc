@@ -46,6 +46,12 @@ Metric* Metrics::get(imctl_metric_kind kind, std::string_view name, std::string_
   return metric.get();
 }
 
+const Metric* Metrics::find(std::string_view name, std::string_view labels) const {
+  std::lock_guard lock(mutex_);
+  auto found = metrics_.find({std::string(name), std::string(labels)});
+  return found == metrics_.end() ? nullptr : found->second.get();
+}
+
 std::vector<const Metric*> Metrics::all() const {
   std::lock_guard lock(mutex_);
   std::vector<const Metric*> all;

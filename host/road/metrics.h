@@ -58,6 +58,8 @@ class Metrics {
   // Finds or makes; nullptr if the name is bad or stands for another kind.
   Metric* get(imctl_metric_kind kind, std::string_view name, std::string_view labels,
               std::string_view help);
+  // nullptr if there is none.
+  const Metric* find(std::string_view name, std::string_view labels) const;
   std::vector<const Metric*> all() const;
 
  private:

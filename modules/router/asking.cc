@@ -24,8 +24,8 @@ void ask(const Host& host, const imctl_target* target, Buffer request,
   options.timeout = std::chrono::nanoseconds(timeout).count();
   auto asking = std::make_unique<Asking>(Asking{host, std::move(answered)});
   const imctl_client_table& client = host.client();
-  client.release(client.start(host.raw(), target, &options, request.give(), &kEvents,
-                              asking.release()));
+  client.release(
+      client.start(host.raw(), target, &options, request.give(), &kEvents, asking.release()));
 }
 
 }  // namespace imctl::router

@@ -1,5 +1,5 @@
-// `co_await callback<T>(start)`: `start` is given a function that takes the answer, from any thread,
-// once.
+// `co_await callback<T>(start)`: `start` is given a function that takes the answer, from any
+// thread, once.
 #ifndef IMCTL_ROUTER_CALLBACK_H
 #define IMCTL_ROUTER_CALLBACK_H
 

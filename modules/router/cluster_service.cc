@@ -133,8 +133,8 @@ Task<std::vector<v1::Node>> ClusterService::nodes() {
   co_return all;
 }
 
-Task<Result<v1::ListNodesResponse>> ClusterService::list_nodes(
-    const v1::ListNodesRequest& request, const Context& context) {
+Task<Result<v1::ListNodesResponse>> ClusterService::list_nodes(const v1::ListNodesRequest& request,
+                                                               const Context& context) {
   if (!service_->is_running()) {
     co_return co_await elsewhere<v1::ListNodesRequest, v1::ListNodesResponse>(
         "/imctl.cluster.v1.Nodes/List", request, context);
@@ -198,8 +198,8 @@ Task<Result<v1::Node>> ClusterService::cordon(const v1::CordonRequest& request,
 Task<Result<v1::Node>> ClusterService::uncordon(const v1::UncordonRequest& request,
                                                 const Context& context) {
   if (!service_->is_running()) {
-    co_return co_await elsewhere<v1::UncordonRequest, v1::Node>(
-        "/imctl.cluster.v1.Nodes/Uncordon", request, context);
+    co_return co_await elsewhere<v1::UncordonRequest, v1::Node>("/imctl.cluster.v1.Nodes/Uncordon",
+                                                                request, context);
   }
   Result<v1::Node> node = co_await find_node(request.node());
   Status status = co_await orders_->remove(request.node());
@@ -261,8 +261,7 @@ Task<Status> ClusterService::drain(const v1::DrainRequest& request,
 // ---- sessions
 
 Task<Result<v1::ListLocationsResponse>> ClusterService::locations(std::string user,
-                                                                  std::string node,
-                                                                  uint32_t limit,
+                                                                  std::string node, uint32_t limit,
                                                                   std::string page) {
   v1::ListLocationsRequest request;
   request.set_prefix(user);
@@ -369,10 +368,10 @@ Task<Result<session::v1::CloseSessionsResponse>> ClusterService::close_sessions(
     page = some->next_page_token();
   } while (!page.empty());
   if (response.closed() == 0) {
-    co_return Status(IMCTL_NOT_FOUND, request.user().empty()
-                                          ? "there is no session " + request.session() +
-                                                " (`imctl session list`)"
-                                          : "there is no session of " + request.user());
+    co_return Status(IMCTL_NOT_FOUND,
+                     request.user().empty()
+                         ? "there is no session " + request.session() + " (`imctl session list`)"
+                         : "there is no session of " + request.user());
   }
   co_return response;
 }
@@ -421,9 +420,8 @@ Task<Result<v1::Explanation>> ClusterService::explain(const v1::ExplainRequest& 
     co_return co_await elsewhere<v1::ExplainRequest, v1::Explanation>(
         "/imctl.cluster.v1.Cluster/Explain", request, context);
   }
-  auto found = co_await callback<Result<std::vector<std::string>>>([&](auto answer) {
-    node_->directory().find({request.address()}, std::move(answer));
-  });
+  auto found = co_await callback<Result<std::vector<std::string>>>(
+      [&](auto answer) { node_->directory().find({request.address()}, std::move(answer)); });
   if (!found.ok()) co_return found.status();
   v1::Explanation explanation;
   const std::string user = found->front();
@@ -456,7 +454,8 @@ Task<Result<v1::Explanation>> ClusterService::explain(const v1::ExplainRequest& 
     }
   }
   if (explanation.destinations().empty()) {
-    explanation.add_steps("nobody of that name is connected: it is read from the mailbox when they are");
+    explanation.add_steps(
+        "nobody of that name is connected: it is read from the mailbox when they are");
   }
   co_return explanation;
 }

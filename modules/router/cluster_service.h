@@ -1,6 +1,6 @@
 // What people ask of the cluster: imctl.cluster.v1.Cluster (but for Join) and Nodes, and
-// imctl.session.v1.Sessions (but for Connect). A host that is no Cluster Management Service asks one
-// that it has a link to.
+// imctl.session.v1.Sessions (but for Connect). A host that is no Cluster Management Service asks
+// one that it has a link to.
 #ifndef IMCTL_ROUTER_CLUSTER_SERVICE_H
 #define IMCTL_ROUTER_CLUSTER_SERVICE_H
 
@@ -46,8 +46,7 @@ class ClusterService {
 
   // The answer of a service at another host, of the first that has one.
   template <class Request, class Reply>
-  Task<Result<Reply>> elsewhere(const char* method, const Request& request,
-                                const Context& context);
+  Task<Result<Reply>> elsewhere(const char* method, const Request& request, const Context& context);
   Task<std::vector<cluster::v1::Node>> nodes();
   Task<Result<cluster::v1::Node>> find_node(std::string name);
   Task<Result<cluster::v1::ListLocationsResponse>> locations(std::string user, std::string node,

@@ -1,6 +1,6 @@
 // Directory: which user an address names, asked of whichever module serves
-// imctl.auth.v1.Authenticator, and remembered as long as that tells of changes. Without such a module
-// every address is somebody's.
+// imctl.auth.v1.Authenticator, and remembered as long as that tells of changes. Without such a
+// module every address is somebody's.
 #ifndef IMCTL_ROUTER_DIRECTORY_H
 #define IMCTL_ROUTER_DIRECTORY_H
 
@@ -38,8 +38,8 @@ class Directory {
   void wait();
 
   // The mailboxes of addresses (`user`, `user@domain`, with or without a device), each once, in the
-  // order in which they were first named. An error names the first that is nobody's. `found` is called
-  // exactly once, maybe before this returns.
+  // order in which they were first named. An error names the first that is nobody's. `found` is
+  // called exactly once, maybe before this returns.
   void find(std::vector<std::string> addresses, Found found);
   // Of a user who wants to come in: not so if they may not.
   void admit(const std::string& address, std::function<void(Result<std::string> user)> admitted);

@@ -11,7 +11,7 @@
 #include <thread>
 #include <vector>
 
-#include "core/types.h"
+#include "router/core/types.h"
 
 namespace imctl::router {
 
@@ -47,12 +47,12 @@ class Loop {
   const Turn turn_;
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::vector<Event> waiting_;           // guarded by mutex_
-  std::multimap<Time, Event> at_;        // guarded by mutex_
-  bool running_ = false;        // somebody is at it; guarded by mutex_
-  Time next_ = kNever;          // guarded by mutex_
-  bool stopping_ = true;        // guarded by mutex_
-  std::vector<Event> batch_;    // of who runs
+  std::vector<Event> waiting_;     // guarded by mutex_
+  std::multimap<Time, Event> at_;  // guarded by mutex_
+  bool running_ = false;           // somebody is at it; guarded by mutex_
+  Time next_ = kNever;             // guarded by mutex_
+  bool stopping_ = true;           // guarded by mutex_
+  std::vector<Event> batch_;       // of who runs
   std::thread thread_;
 };
 

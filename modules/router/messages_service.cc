@@ -25,8 +25,7 @@ std::string make_id() {
 }
 
 Status no_node() {
-  return {IMCTL_FAILED_PRECONDITION,
-          "this host is no node (router.roles): ask one that is"};
+  return {IMCTL_FAILED_PRECONDITION, "this host is no node (router.roles): ask one that is"};
 }
 
 bool is_admin(const Context& context) { return context.principal_kind() == IMCTL_PRINCIPAL_ADMIN; }
@@ -88,9 +87,8 @@ Task<Result<std::string>> MessagesService::mailbox_of(std::string user, const Co
     co_return Status(IMCTL_INVALID_ARGUMENT,
                      "you are no user but an administrator: say whose messages you mean");
   }
-  auto found = co_await callback<Result<std::vector<std::string>>>([&](auto answer) {
-    node_->directory().find({user}, std::move(answer));
-  });
+  auto found = co_await callback<Result<std::vector<std::string>>>(
+      [&](auto answer) { node_->directory().find({user}, std::move(answer)); });
   if (!found.ok() && is_admin(context)) co_return found.status();
   if (found.ok() && (is_admin(context) || found->front() == self)) co_return found->front();
   co_return Status(IMCTL_PERMISSION_DENIED,
@@ -99,9 +97,8 @@ Task<Result<std::string>> MessagesService::mailbox_of(std::string user, const Co
 
 Task<Result<Stored>> MessagesService::deliver(std::string sender, Message message) {
   auto outgoing = co_await callback<Result<Outgoing>>([&](auto ready) {
-    prepare(&node_->directory(),
-            {node_->options().max_recipients, node_->options().max_message}, sender, "",
-            std::move(message), std::move(ready));
+    prepare(&node_->directory(), {node_->options().max_recipients, node_->options().max_message},
+            sender, "", std::move(message), std::move(ready));
   });
   if (!outgoing.ok()) co_return outgoing.status();
   auto stored = co_await callback<Stored>([&](auto answered) {
@@ -115,9 +112,8 @@ Task<Result<Stored>> MessagesService::deliver(std::string sender, Message messag
 }
 
 Task<Result<Page>> MessagesService::read(std::string mailbox, uint64_t after, uint32_t limit) {
-  auto page = co_await callback<Page>([&](auto answered) {
-    node_->storage().read(mailbox, after, limit, std::move(answered));
-  });
+  auto page = co_await callback<Page>(
+      [&](auto answered) { node_->storage().read(mailbox, after, limit, std::move(answered)); });
   if (!page.outcome.ok()) co_return to_status(page.outcome);
   co_return std::move(page);
 }
@@ -136,9 +132,8 @@ Task<Result<message::v1::SendResponse>> MessagesService::send(
   } else if (request.from().empty()) {
     sender = node_->options().domain;
   } else {
-    auto found = co_await callback<Result<std::vector<std::string>>>([&](auto answer) {
-      node_->directory().find({request.from()}, std::move(answer));
-    });
+    auto found = co_await callback<Result<std::vector<std::string>>>(
+        [&](auto answer) { node_->directory().find({request.from()}, std::move(answer)); });
     if (!found.ok()) co_return found.status();
     sender = found->front();
   }
@@ -199,8 +194,7 @@ Task<Result<message::v1::HistoryResponse>> MessagesService::history(
     const message::v1::HistoryRequest& request, const Context& context) {
   Result<std::string> mailbox = co_await mailbox_of(request.user(), context);
   if (!mailbox.ok()) co_return mailbox.status();
-  const uint32_t limit =
-      request.limit() == 0 ? kHistory : std::min(request.limit(), kMostHistory);
+  const uint32_t limit = request.limit() == 0 ? kHistory : std::min(request.limit(), kMostHistory);
   // Nothing is after the last: that tells where the mailbox ends.
   Result<Page> page = co_await read(*mailbox, UINT64_MAX, 1);
   if (!page.ok()) co_return page.status();
@@ -212,9 +206,8 @@ Task<Result<message::v1::HistoryResponse>> MessagesService::history(
   const uint64_t begin = std::max(page->first, end > limit ? end - limit : 1);
   std::string with;
   if (!request.with().empty()) {
-    auto found = co_await callback<Result<std::vector<std::string>>>([&](auto answer) {
-      node_->directory().find({request.with()}, std::move(answer));
-    });
+    auto found = co_await callback<Result<std::vector<std::string>>>(
+        [&](auto answer) { node_->directory().find({request.with()}, std::move(answer)); });
     if (!found.ok()) co_return found.status();
     with = found->front();
   }
@@ -247,13 +240,13 @@ Task<Status> MessagesService::chat(
   Result<std::string> self = co_await mailbox_of(line->as(), context);
   if (!self.ok()) {
     if (self.status().code() != IMCTL_INVALID_ARGUMENT) co_return self.status();
-    co_return Status(IMCTL_INVALID_ARGUMENT,
-                     "you are no user but an administrator: say as whom you chat (--as), or log in");
+    co_return Status(
+        IMCTL_INVALID_ARGUMENT,
+        "you are no user but an administrator: say as whom you chat (--as), or log in");
   }
   if (line->with().empty()) co_return Status(IMCTL_INVALID_ARGUMENT, "with: say with whom");
-  auto found = co_await callback<Result<std::vector<std::string>>>([&](auto answer) {
-    node_->directory().find({line->with()}, std::move(answer));
-  });
+  auto found = co_await callback<Result<std::vector<std::string>>>(
+      [&](auto answer) { node_->directory().find({line->with()}, std::move(answer)); });
   if (!found.ok()) co_return found.status();
   const std::string with = found->front();
   Result<Page> end = co_await read(*self, UINT64_MAX, 1);

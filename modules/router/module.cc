@@ -50,8 +50,8 @@ class RouterModule : public Module {
     directory_.begin();
     orders_.begin();
     loop_.start();
-    // Calls of this module's own come in when this has returned: until then they are refused, and made
-    // again.
+    // Calls of this module's own come in when this has returned: until then they are refused, and
+    // made again.
     loop_.post([this](Time now) { node_.dial_all(now); });
     return {};
   }
@@ -158,8 +158,8 @@ class RouterModule : public Module {
       Time until = 0;
       if (order) {
         // What is not known here is at least no reason to let anybody in.
-        state = order->state() == cluster::v1::DRAINING ? NodeState::kDraining
-                                                        : NodeState::kCordoned;
+        state =
+            order->state() == cluster::v1::DRAINING ? NodeState::kDraining : NodeState::kCordoned;
         until = now + std::max<Time>(0, order->until() - wall_now());
       }
       node_.machine().state(now, state, until);

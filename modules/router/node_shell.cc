@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "core/backoff.h"
 #include "imctl/retry.h"
+#include "router/core/backoff.h"
 #include "wire.h"
 
 namespace imctl::router {
@@ -48,8 +48,7 @@ class NodeShell::Link final : public DialedStream {
       if (auto* joined = std::get_if<Joined>(&*parsed.frame)) {
         service_ = joined->service;
         // One's own address may be in the list that all hosts have.
-        if (!address_.empty() && node_->options().is_service &&
-            service_ == node_->options().name) {
+        if (!address_.empty() && node_->options().is_service && service_ == node_->options().name) {
           const Status self(IMCTL_ALREADY_EXISTS, "it is this host");
           end(self, true);
           return node_->link_ended(now, *this, self);
@@ -83,10 +82,10 @@ struct NodeShell::Metrics {
         rejected(messages(host, "rejected")),
         delivered(messages(host, "delivered")),
         acknowledged(messages(host, "acknowledged")),
-        pushes_out(host.counter("imctl_router_pushes_total", "Frames with messages to and from services",
-                                "direction=\"out\"")),
-        pushes_in(host.counter("imctl_router_pushes_total", "Frames with messages to and from services",
-                               "direction=\"in\"")),
+        pushes_out(host.counter("imctl_router_pushes_total",
+                                "Frames with messages to and from services", "direction=\"out\"")),
+        pushes_in(host.counter("imctl_router_pushes_total",
+                               "Frames with messages to and from services", "direction=\"in\"")),
         dropped(host.counter("imctl_router_pushes_dropped_total",
                              "Frames that a full queue did not take")),
         cut(host.counter("imctl_router_sessions_cut_total",
@@ -230,8 +229,8 @@ std::vector<NodeShell::LinkInfo> NodeShell::links() const {
   std::vector<LinkInfo> all;
   for (const auto& [id, link] : links_) {
     auto problem = problems_.find(link->address());
-    all.push_back({link->address(), link->service(),
-                   problem == problems_.end() ? "" : problem->second});
+    all.push_back(
+        {link->address(), link->service(), problem == problems_.end() ? "" : problem->second});
   }
   std::sort(all.begin(), all.end(),
             [](const LinkInfo& a, const LinkInfo& b) { return a.address < b.address; });
@@ -248,8 +247,9 @@ struct NodeShell::Doer {
     return found == node->sessions_.end() ? nullptr : found->second.get();
   }
   // Answers go to the machine, on the loop.
-  template <class Answer>
-  auto to_machine(void (NodeMachine::*event)(Time, Ticket, Answer), Ticket ticket) const {
+  template <class Given>
+  auto to_machine(void (NodeMachine::*event)(Time, Ticket, Given), Ticket ticket) const {
+    using Answer = std::decay_t<Given>;
     return [node = node, event, ticket](Answer answer) {
       auto held = std::make_shared<Answer>(std::move(answer));
       node->loop_->post([node, event, ticket, held](Time now) {
@@ -351,9 +351,10 @@ void NodeShell::leave(Time now) {
 
 void NodeShell::superseded(Time now) {
   if (leaving_) return;
-  host_.warn("a later start of the node " + options_.name +
-             " has joined the cluster: this one is over, and takes no sessions any more. If both are "
-             "meant to live, give each a router.name of its own; else stop this host");
+  host_.warn(
+      "a later start of the node " + options_.name +
+      " has joined the cluster: this one is over, and takes no sessions any more. If both are "
+      "meant to live, give each a router.name of its own; else stop this host");
   end_links(now);
 }
 

@@ -1,5 +1,5 @@
-// NodeShell: what the node's machine stands in. Streams of clients and links to services come in here,
-// its actions go out.
+// NodeShell: what the node's machine stands in. Streams of clients and links to services come in
+// here, its actions go out.
 #ifndef IMCTL_ROUTER_NODE_SHELL_H
 #define IMCTL_ROUTER_NODE_SHELL_H
 
@@ -8,11 +8,11 @@
 #include <unordered_map>
 #include <vector>
 
-#include "core/node.h"
-#include "core/random.h"
 #include "directory.h"
 #include "node_storage.h"
 #include "options.h"
+#include "router/core/node.h"
+#include "router/core/random.h"
 #include "session_stream.h"
 
 namespace imctl::router {

@@ -10,8 +10,8 @@ namespace imctl::router {
 namespace {
 
 const imctl_target* resolve(const Host& host, const char* method) {
-  return host.client().resolve(
-      host.raw(), to_str(std::string("/imctl.storage.v1.Mailboxes/") + method));
+  return host.client().resolve(host.raw(),
+                               to_str(std::string("/imctl.storage.v1.Mailboxes/") + method));
 }
 
 // Fills `to` from a reply; what is wrong with it is the storage's fault.
@@ -46,8 +46,8 @@ void NodeStorage::append(const std::vector<std::string>& mailboxes, const Payloa
         stored.duplicate = response.duplicate();
         stored.positions.reserve(static_cast<size_t>(response.positions_size()));
         for (storage::v1::Position& position : *response.mutable_positions()) {
-          stored.positions.push_back({std::move(*position.mutable_mailbox()), position.epoch(),
-                                      position.sequence()});
+          stored.positions.push_back(
+              {std::move(*position.mutable_mailbox()), position.epoch(), position.sequence()});
         }
         answered(std::move(stored));
       });
@@ -95,8 +95,7 @@ void NodeStorage::cursors(const std::string& mailbox,
       });
 }
 
-void NodeStorage::move_cursor(const MoveCursor& move,
-                              std::function<void(Outcome)> answered) const {
+void NodeStorage::move_cursor(const MoveCursor& move, std::function<void(Outcome)> answered) const {
   storage::v1::AckRequest request;
   request.set_mailbox(move.mailbox);
   request.set_device(move.device);
@@ -112,8 +111,8 @@ void NodeStorage::drop_cursor(const DropCursor& drop) const {
   storage::v1::DeleteCursorRequest request;
   request.set_mailbox(drop.mailbox);
   request.set_device(drop.device);
-  ask(host_, delete_cursor_,
-      Codec<storage::v1::DeleteCursorRequest>::serialize(host_, request), timeout_,
+  ask(host_, delete_cursor_, Codec<storage::v1::DeleteCursorRequest>::serialize(host_, request),
+      timeout_,
       [host = host_, device = drop.device, mailbox = drop.mailbox](const Status& status,
                                                                    const Buffer& /*reply*/) {
         if (status.ok() || status.code() == IMCTL_NOT_FOUND) return;

@@ -1,5 +1,5 @@
-// What a node asks of the storage: imctl.storage.v1.Mailboxes, in the forms of the machine. Messages
-// pass as bytes.
+// What a node asks of the storage: imctl.storage.v1.Mailboxes, in the forms of the machine.
+// Messages pass as bytes.
 #ifndef IMCTL_ROUTER_NODE_STORAGE_H
 #define IMCTL_ROUTER_NODE_STORAGE_H
 
@@ -7,7 +7,7 @@
 #include <functional>
 
 #include "asking.h"
-#include "core/node.h"
+#include "router/core/node.h"
 
 namespace imctl::router {
 

@@ -96,9 +96,10 @@ Result<Options> Options::read(const Settings& settings) {
   made.domain = settings.domain();
   made.services.assign(config.services().begin(), config.services().end());
   if (made.is_node && !made.is_service && made.services.empty()) {
-    return Status(IMCTL_INVALID_ARGUMENT,
-                  "router.services: a node needs a Cluster Management Service: name one, or add the "
-                  "role cluster to router.roles");
+    return Status(
+        IMCTL_INVALID_ARGUMENT,
+        "router.services: a node needs a Cluster Management Service: name one, or add the "
+        "role cluster to router.roles");
   }
   NodeSettings& node = made.node;
   node.node = made.name;

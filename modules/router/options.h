@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "core/node.h"
-#include "core/service.h"
 #include "imctl/service.h"
+#include "router/core/node.h"
+#include "router/core/service.h"
 
 namespace imctl::router {
 
@@ -31,10 +31,11 @@ struct Options {
   static Result<Options> read(const Settings& settings);
 };
 
-// The name of a host that has none in its settings: the machine's and a random part, kept in `folder`.
+// The name of a host that has none in its settings: the machine's and a random part, kept in
+// `folder`.
 Result<std::string> own_name(const std::string& folder);
-// A number larger than any that was given before for that folder: microseconds since 1970, unless the
-// clock was put back.
+// A number larger than any that was given before for that folder: microseconds since 1970, unless
+// the clock was put back.
 Result<uint64_t> next_boot(const std::string& folder);
 
 }  // namespace imctl::router

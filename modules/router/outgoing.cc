@@ -21,15 +21,15 @@ Status stamp(const std::string& sender, const std::string& device, storage::v1::
   pb::CloudEvent* event = message->mutable_event();
   const std::string source = kScheme + sender;
   if (!event->source().empty() && event->source() != source) {
-    return {IMCTL_PERMISSION_DENIED, "message.event.source is \"" + event->source() +
-                                         "\", not \"" + source +
-                                         "\": leave it empty, it is filled here"};
+    return {IMCTL_PERMISSION_DENIED, "message.event.source is \"" + event->source() + "\", not \"" +
+                                         source + "\": leave it empty, it is filled here"};
   }
   event->set_source(source);
   if (event->id().empty()) {
     return bad("message.event.id is empty: give each message one, so that it can be sent again");
   }
-  if (event->type().empty()) return bad("message.event.type is empty: say what kind of message it is");
+  if (event->type().empty())
+    return bad("message.event.type is empty: say what kind of message it is");
   if (event->spec_version().empty()) event->set_spec_version("1.0");
   return {};
 }
@@ -56,12 +56,12 @@ void prepare(Directory* directory, const OutgoingLimits& limits, const std::stri
   std::vector<std::string> to(message.to().begin(), message.to().end());
   made.payload = std::make_shared<const std::string>(message.SerializeAsString());
   auto held = std::make_shared<Outgoing>(std::move(made));
-  directory->find(std::move(to), [held, ready = std::move(ready)](
-                                     Result<std::vector<std::string>> mailboxes) {
-    if (!mailboxes.ok()) return ready(mailboxes.status());
-    held->mailboxes = std::move(*mailboxes);
-    ready(std::move(*held));
-  });
+  directory->find(std::move(to),
+                  [held, ready = std::move(ready)](Result<std::vector<std::string>> mailboxes) {
+                    if (!mailboxes.ok()) return ready(mailboxes.status());
+                    held->mailboxes = std::move(*mailboxes);
+                    ready(std::move(*held));
+                  });
 }
 
 }  // namespace imctl::router

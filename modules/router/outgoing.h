@@ -1,5 +1,5 @@
-// Messages on their way out of a client: who they are from is the node's to say, who they are for is
-// looked up.
+// Messages on their way out of a client: who they are from is the node's to say, who they are for
+// is looked up.
 #ifndef IMCTL_ROUTER_OUTGOING_H
 #define IMCTL_ROUTER_OUTGOING_H
 
@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "core/types.h"
 #include "directory.h"
 #include "imctl/storage/v1/mailboxes.pb.h"
+#include "router/core/types.h"
 
 namespace imctl::router {
 
@@ -25,8 +25,8 @@ struct Outgoing {
 };
 
 // `sender`: user@domain, or a domain; `device` may be empty. `ready` is called exactly once, maybe
-// before this returns. INVALID_ARGUMENT, PERMISSION_DENIED (somebody else's name is in it), NOT_FOUND
-// (a recipient).
+// before this returns. INVALID_ARGUMENT, PERMISSION_DENIED (somebody else's name is in it),
+// NOT_FOUND (a recipient).
 void prepare(Directory* directory, const OutgoingLimits& limits, const std::string& sender,
              const std::string& device, storage::v1::Message message,
              std::function<void(Result<Outgoing>)> ready);

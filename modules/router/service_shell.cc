@@ -12,6 +12,8 @@ namespace {
 
 // Locations answers at once, from what it knows.
 constexpr std::chrono::seconds kPatience{5};
+// Whether there is a module for it now.
+constexpr Time kLookAgain = 5000;
 
 }  // namespace
 
@@ -38,9 +40,9 @@ class ServiceShell::Link final : public ServedStream {
       if (!self->is_open() || self->is_ending()) return;
       if (!held->good) {
         self->service_->link_ended(now, *self);
-        return self->end(Status(IMCTL_INVALID_ARGUMENT,
-                                "a frame is not a valid imctl.cluster.v1.NodeFrame"),
-                         true);
+        return self->end(
+            Status(IMCTL_INVALID_ARGUMENT, "a frame is not a valid imctl.cluster.v1.NodeFrame"),
+            true);
       }
       if (held->frame) {
         self->service_->machine().frame(now, self->id_, std::move(*held->frame));
@@ -48,9 +50,7 @@ class ServiceShell::Link final : public ServedStream {
       self->read();
     });
   }
-  void written(Time now, size_t size) override {
-    service_->machine().link_written(now, id_, size);
-  }
+  void written(Time now, size_t size) override { service_->machine().link_written(now, id_, size); }
   void broken(Time now, const Status& /*status*/) override { service_->link_ended(now, *this); }
 
   ServiceShell* const service_;
@@ -178,8 +178,13 @@ void ServiceShell::reported(Time now, Ticket ticket,
     if (!status.sure) status.why = "what other services know is not known in full just now";
     if (response->report_all()) outcome = {Code::kAborted, "everything is to be reported anew"};
   } else if (response.status().code() == IMCTL_UNIMPLEMENTED) {
-    // No module serves it: then this service is the only one.
+    // No module serves it: then this service is the only one. It may be loaded later.
     status.shared = false;
+    loop_->post_at(now + kLookAgain, [this](Time then) {
+      LocationsStatus again;
+      again.shared = true;
+      if (!leaving_) machine_->locations(then, again);
+    });
   } else {
     status.sure = false;
     status.why = response.status().message();
@@ -209,9 +214,8 @@ void ServiceShell::find(const Find& find) {
             to.since = from_timestamp(from.since());
           }
         }
-        loop_->post([this, ticket, found](Time now) {
-          machine_->found(now, ticket, std::move(*found));
-        });
+        loop_->post(
+            [this, ticket, found](Time now) { machine_->found(now, ticket, std::move(*found)); });
       });
 }
 

@@ -9,11 +9,11 @@
 #include <unordered_map>
 
 #include "asking.h"
-#include "core/service.h"
 #include "imctl/cluster/v1/locations.pb.h"
 #include "imctl/service.h"
 #include "loop.h"
 #include "options.h"
+#include "router/core/service.h"
 
 namespace imctl::router {
 

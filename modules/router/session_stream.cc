@@ -12,8 +12,8 @@
 namespace imctl::router {
 namespace {
 
-using google::protobuf::io::CodedOutputStream;
 using google::protobuf::internal::WireFormatLite;
+using google::protobuf::io::CodedOutputStream;
 using session::v1::ClientFrame;
 using session::v1::ServerFrame;
 
@@ -119,25 +119,26 @@ void SessionStream::hello(session::v1::Hello* hello) {
   }
   if (!by_admin_) {
     if (!hello->user().empty() && hello->user() != user_) {
-      return refuse(Status(IMCTL_PERMISSION_DENIED,
-                           "hello.user is " + hello->user() + ", but you are " + user_ +
-                               ": only administrators connect for others"));
+      return refuse(
+          Status(IMCTL_PERMISSION_DENIED, "hello.user is " + hello->user() + ", but you are " +
+                                              user_ + ": only administrators connect for others"));
     }
     loop()->post([self = self(), hello = *hello](Time now) { self->connect(now, hello); });
     return;
   }
   if (hello->user().empty()) {
-    return refuse(bad("hello.user is empty: you are no user but an administrator, say whose session "
-                      "this is (or log in)"));
+    return refuse(
+        bad("hello.user is empty: you are no user but an administrator, say whose session "
+            "this is (or log in)"));
   }
-  node_->directory().admit(
-      hello->user(), [self = self(), hello = *hello](Result<std::string> user) {
-        if (!user.ok()) return self->refuse(user.status());
-        self->loop()->post([self, hello, user = std::move(*user)](Time now) {
-          self->user_ = user;
-          self->connect(now, hello);
-        });
-      });
+  node_->directory().admit(hello->user(),
+                           [self = self(), hello = *hello](Result<std::string> user) {
+                             if (!user.ok()) return self->refuse(user.status());
+                             self->loop()->post([self, hello, user = std::move(*user)](Time now) {
+                               self->user_ = user;
+                               self->connect(now, hello);
+                             });
+                           });
 }
 
 void SessionStream::connect(Time now, const session::v1::Hello& from) {
@@ -229,7 +230,8 @@ void SessionStream::deliver(const Deliver& deliver) {
   epoch_ = deliver.epoch;
   Buffer frame = deliver_frame(host(), deliver);
   // Without memory the stream is not worth keeping: nothing is lost by it.
-  if (!frame) return refuse(Status(IMCTL_RESOURCE_EXHAUSTED, "the node has no memory: connect again"));
+  if (!frame)
+    return refuse(Status(IMCTL_RESOURCE_EXHAUSTED, "the node has no memory: connect again"));
   write(std::move(frame), deliver.size);
 }
 

@@ -7,9 +7,9 @@
 #include <string>
 #include <utility>
 
-#include "core/node.h"
 #include "imctl/session/v1/sessions.pb.h"
 #include "outgoing.h"
+#include "router/core/node.h"
 #include "stream.h"
 
 namespace imctl::router {
@@ -63,8 +63,8 @@ class SessionStream final : public ServedStream {
   std::string device_;
   SessionId id_ = 0;
   size_t window_ = 0;
-  bool paused_ = false;    // of the loop
-  uint64_t epoch_ = 0;     // of the last that was delivered; of the loop
+  bool paused_ = false;       // of the loop
+  uint64_t epoch_ = 0;        // of the last that was delivered; of the loop
   bool half_closed_ = false;  // the client says no more, but waits for answers
   // What was sent and is not answered, with the message's id; of the loop.
   std::list<std::pair<uint64_t, std::string>> sending_;

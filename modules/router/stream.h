@@ -1,5 +1,5 @@
-// A bidirectional stream over the ABI, driven by a Loop: what is said to it is said on the loop, and
-// what it tells, but for what arrives, it tells there.
+// A bidirectional stream over the ABI, driven by a Loop: what is said to it is said on the loop,
+// and what it tells, but for what arrives, it tells there.
 #ifndef IMCTL_ROUTER_STREAM_H
 #define IMCTL_ROUTER_STREAM_H
 
@@ -26,8 +26,9 @@ class Stream : public std::enable_shared_from_this<Stream> {
   void read();
   // `size` comes back in written() when the stream has taken the message.
   void write(Buffer message, size_t size);
-  // Nothing is written any more, and the stream ends: when all that was written is taken, or at once.
-  // After it, nothing is told any more but released(). A second one can only have it end at once.
+  // Nothing is written any more, and the stream ends: when all that was written is taken, or at
+  // once. After it, nothing is told any more but released(). A second one can only have it end at
+  // once.
   void end(Status status, bool at_once);
   bool is_open() const { return open_; }
   // It waits for its last messages to be taken.
@@ -48,8 +49,8 @@ class Stream : public std::enable_shared_from_this<Stream> {
   const Host& host() const { return host_; }
   Loop* loop() const { return loop_; }
 
-  // ---- of the two kinds below. The other functions of the ABI are called on the loop only, so none
-  // of them comes after the end.
+  // ---- of the two kinds below. The other functions of the ABI are called on the loop only, so
+  // none of them comes after the end.
   virtual void abi_read() = 0;
   virtual void abi_write(imctl_buffer* message) = 0;
   virtual void abi_end(const Status& status) = 0;

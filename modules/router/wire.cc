@@ -193,8 +193,8 @@ Parsed parse_node_frame(std::string_view bytes) {
     case pb::NodeFrame::kJoin: {
       pb::Join* join = from.mutable_join();
       return {true, Join{std::move(*join->mutable_node()), join->boot(),
-                  std::move(*join->mutable_address()), std::move(*join->mutable_version()),
-                  to_state(join->state())}};
+                         std::move(*join->mutable_address()), std::move(*join->mutable_version()),
+                         to_state(join->state())}};
     }
     case pb::NodeFrame::kRenew:
       return {true, Renew{to_state(from.renew().state()), from.renew().sessions()}};
@@ -221,22 +221,22 @@ Parsed parse_service_frame(std::string_view bytes) {
     case pb::ServiceFrame::kJoined: {
       pb::Joined* joined = from.mutable_joined();
       return {true, Joined{std::move(*joined->mutable_service()), joined->boot(),
-                    joined->lease().seconds() * 1000 + joined->lease().nanos() / 1'000'000,
-                    joined->kept()}};
+                           joined->lease().seconds() * 1000 + joined->lease().nanos() / 1'000'000,
+                           joined->kept()}};
     }
     case pb::ServiceFrame::kRegistered: return {true, Registered{}};
     case pb::ServiceFrame::kMembers: return {true, Members{from.members().nodes()}};
     case pb::ServiceFrame::kPush: return {true, to_push(from.mutable_push())};
     case pb::ServiceFrame::kUnsure:
       return {true, Unsure{from_timestamp(from.unsure().time()),
-                    to_targets(from.mutable_unsure()->mutable_targets())}};
+                           to_targets(from.mutable_unsure()->mutable_targets())}};
     case pb::ServiceFrame::kResync: return {true, Resync{}};
     case pb::ServiceFrame::kClose: {
       pb::CloseSession* close = from.mutable_close();
       const int code = close->code();
       const bool known = code > IMCTL_OK && code <= IMCTL_UNAUTHENTICATED;
       return {true, CloseSession{close->session(), known ? static_cast<Code>(code) : Code::kAborted,
-                          std::move(*close->mutable_message())}};
+                                 std::move(*close->mutable_message())}};
     }
     case pb::ServiceFrame::kSuperseded: return {true, Superseded{from.superseded().boot()}};
     case pb::ServiceFrame::FRAME_NOT_SET: break;

@@ -5,10 +5,10 @@
 #include <optional>
 #include <string_view>
 
-#include "core/frames.h"
 #include "google/protobuf/timestamp.pb.h"
 #include "imctl/host.h"
 #include "imctl/status.h"
+#include "router/core/frames.h"
 
 namespace imctl::router {
 

@@ -19,7 +19,7 @@ from user_protos import login, tokens, users
 
 CODE = grpc.StatusCode
 LIST = pathlib.Path(__file__).with_name("access.txt")
-MODULES = ("storage-sqlite", "user", "locations-memory")
+MODULES = ("storage-sqlite", "user", "router", "locations-memory")
 CHEAP = {"user.argon2_memory": "8KiB", "user.argon2_time": "1"}
 PASSWORD = "correct horse battery"
 # What a call may take that is let in and then waits for news.
@@ -250,11 +250,17 @@ class Matrix(unittest.TestCase):
         self.check(with_tls, "tls", "nobody", certificate="plain")
 
 
-# These look at credentials themselves, once they are called.
+# These look at who calls themselves, once they are called.
 HANDLERS_THAT_REFUSE = {
     "imctl.auth.v1.Authenticator/Authenticate": CODE.UNAUTHENTICATED,
     "imctl.auth.v1.Login/Login": CODE.UNAUTHENTICATED,
     "imctl.user.v1.Users/SetPassword": CODE.PERMISSION_DENIED,
+    # Nodes are let in where users are, but have no messages.
+    "imctl.message.v1.Messages/Chat": CODE.PERMISSION_DENIED,
+    "imctl.message.v1.Messages/History": CODE.PERMISSION_DENIED,
+    "imctl.message.v1.Messages/Send": CODE.PERMISSION_DENIED,
+    "imctl.message.v1.Messages/Watch": CODE.PERMISSION_DENIED,
+    "imctl.session.v1.Sessions/Connect": CODE.PERMISSION_DENIED,
 }
 
 

@@ -156,7 +156,9 @@ def requests_of(path):
 
 def waits_for_news(path):
     return path.endswith("/Watch") or path in (
-        "/imctl.host.v1.Audit/Tail", "/imctl.host.v1.Log/Tail", "/imctl.host.v1.Status/Top")
+        "/imctl.host.v1.Audit/Tail", "/imctl.host.v1.Log/Tail", "/imctl.host.v1.Status/Top",
+        "/imctl.session.v1.Sessions/Connect", "/imctl.cluster.v1.Cluster/Join", "/imctl.cluster.v1.Nodes/Drain",
+        "/imctl.message.v1.Messages/Chat")
 
 
 class FuzzTest(unittest.TestCase):
@@ -171,7 +173,7 @@ class FuzzTest(unittest.TestCase):
         # methods that read all of it are among them.
         settings = {"user.argon2_memory": "8KiB", "user.argon2_time": "1", "user.scram_iterations": "4096",
                     "host.audit_file_size": "1MiB", "host.audit_files": "2"}
-        with Host(settings, modules=("storage-sqlite", "user", "locations-memory")) as host:
+        with Host(settings, modules=("storage-sqlite", "user", "router", "locations-memory")) as host:
             channel = host.channel()
             client = stubs.Client(channel)
             self.assertEqual(client.put(event("before")), 1)

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import re
 import secrets
 import subprocess
 import time
@@ -282,6 +283,21 @@ class VerbsTest(RouterCase):
     def watchers(self):
         lines = [line.split() for line in self.verb("debug", "state", "storage-sqlite").splitlines()]
         return int(next(line[2] for line in lines if line[1] == "watchers"))
+
+    def test_status_and_top_say_who_is_online(self):
+        ann = self.session(self.host, "ann", only_new=True)
+
+        def load(verb, *arguments):
+            reply = json.loads(self.verb(verb, *arguments, "-o", "json"))
+            if verb == "top":
+                return {i["name"]: i["value"] for i in reply["loads"] if i["module"] == "router"}
+            return next(m["load"] for m in reply["modules"] if m["name"] == "router")
+
+        for number in range(100):
+            ann.send(number, message(f"load{number}", "bob"))
+        wait_for(lambda: re.search(r"online users [1-9].*messages per second [1-9]", load("status")), "the status")
+        ann.send(1000, message("load1000", "bob"))
+        wait_for(lambda: load("top", "--interval", "100ms", "--watch=0")["online users"] >= 1, "top")
 
     def test_node_and_session_verbs(self):
         bob = self.session(self.host, "bob", "phone", only_new=True)

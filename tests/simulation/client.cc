@@ -41,6 +41,8 @@ void World::connect(Device& device) {
   device.failures = 0;
   auto connection = std::make_shared<Connection>();
   connection->pipe = std::make_shared<Pipe>(timeline, random, network, [](int) { return false; });
+  remember(connection->pipe);
+  connections_.emplace_back(connection);
   connection->node = node;
   connection->device = &device;
   connection->session = ++session_numbers;
@@ -114,7 +116,7 @@ void World::disconnect(std::shared_ptr<Connection> connection, Time node_sees) {
   if (connection->device->connection == connection) connection->device->connection = nullptr;
   const auto node = connection->node.lock();
   if (node == nullptr) return;
-  timeline.in(node_sees, [node, connection] {
+  timeline.in(node_sees, [node, connection = std::move(connection)] {
     node->run([node, connection] {
       node->connections().erase(connection->session);
       node->machine().gone(node->clock(), connection->session);

@@ -148,7 +148,7 @@ void World::process_fault() {
       node->run([node] {
         node->machine().state(node->clock(), router::NodeState::kDraining, node->clock() + 3000);
       });
-      timeline.in(3000 * 3, [this, node, index] {
+      timeline.in(9000, [this, node, index] {
         if (!node->alive() || node->paused() || node->stood() > 0 || healed) return;
         if (node->machine().stats().state == router::NodeState::kDraining &&
             node->machine().stats().sessions != 0) {
@@ -196,7 +196,7 @@ void World::client_fault() {
       if (connection == nullptr) return;
       trace("device ", device.user, "/", device.name, " takes nothing");
       connection->reading = false;
-      timeline.in(random_time(20000), [this, connection] {
+      timeline.in(random_time(20000), [connection] {
         connection->reading = true;
         while (connection->reading && !connection->unread.empty() && !connection->pipe->broken()) {
           const auto event = std::move(connection->unread.front());

@@ -64,7 +64,7 @@ class Cluster {
       hello.user = name(user);
       hello.start = {Start::From::kAfter, 1, 0};
       const size_t node = user % nodes_.size();
-      nodes_[node].machine->connect(now(), std::move(hello));
+      nodes_[node].machine->connect(now(), hello);
       if (user / nodes_.size() % 64 == 0 || user + nodes_.size() >= users_) step_node(node);
     }
     const Time begin = now();
@@ -104,6 +104,7 @@ class Cluster {
   }
   // Since the last call.
   Count links() { return std::exchange(links_, {}); }
+  Count pushes() { return std::exchange(pushes_, {}); }
   Count reports() { return std::exchange(reports_, {}); }
   uint64_t finds() { return std::exchange(finds_, 0); }
   uint64_t reads() { return std::exchange(reads_, 0); }
@@ -132,14 +133,21 @@ class Cluster {
     step_node(node);
   }
 
+  void count(const SendFrame& sent) {
+    ++links_.frames;
+    links_.bytes += sent.size;
+    if (!std::holds_alternative<Push>(sent.frame)) return;
+    ++pushes_.frames;
+    pushes_.bytes += sent.size;
+  }
+
   void step_node(size_t index) {
     Node& node = nodes_[index];
     NodeActions actions;
     node.machine->take(actions);
     for (NodeAction& action : actions) {
       if (auto* sent = std::get_if<SendFrame>(&action)) {
-        ++links_.frames;
-        links_.bytes += sent->size;
+        count(*sent);
         const size_t service = (sent->link - 1) % service_count_;
         auto frame = std::make_shared<SendFrame>(std::move(*sent));
         timeline_.in(1, [this, index, service, frame] {
@@ -156,7 +164,7 @@ class Cluster {
           page.epoch = 1;
           page.first = 1;
           page.last = after;
-          nodes_[index].machine->page(now(), ticket, std::move(page));
+          nodes_[index].machine->page(now(), ticket, page);
           step_node(index);
         });
       } else if (const auto* deliver = std::get_if<Deliver>(&action)) {
@@ -182,8 +190,7 @@ class Cluster {
     service.machine->take(actions);
     for (ServiceAction& action : actions) {
       if (auto* sent = std::get_if<SendFrame>(&action)) {
-        ++links_.frames;
-        links_.bytes += sent->size;
+        count(*sent);
         const size_t node = (sent->link - 1) / service_count_;
         auto frame = std::make_shared<SendFrame>(std::move(*sent));
         timeline_.in(1, [this, index, node, frame] {
@@ -244,7 +251,7 @@ class Cluster {
         if (each.service != index) found.locations.push_back(each.location);
       }
     }
-    services_[index].machine->found(now(), find.ticket, std::move(found));
+    services_[index].machine->found(now(), find.ticket, found);
     step_service(index);
   }
 
@@ -280,6 +287,7 @@ class Cluster {
   std::unordered_map<size_t, uint64_t> sequences_;
   const Payload content_ = std::make_shared<const std::string>(200, 'x');
   Count links_;
+  Count pushes_;  // of them
   Count reports_;
   uint64_t finds_ = 0;
   uint64_t reads_ = 0;
@@ -317,7 +325,7 @@ bool show(const Case& given) {
   }
   cluster.run(100);
   const double a_message = (cpu_seconds() - busy) / kMessages * 1e6;
-  const Count messages = cluster.links();
+  const Count messages = cluster.pushes();
   const uint64_t finds = cluster.finds();
   bool whole = cluster.delivered() - before == kMessages;
 
@@ -326,10 +334,9 @@ bool show(const Case& given) {
     chosen.insert(cluster.random().below(given.users));
   }
   before = cluster.delivered();
-  cluster.links();
   cluster.send(0, {chosen.begin(), chosen.end()});
   cluster.run(50);
-  const Count group = cluster.links();
+  const Count group = cluster.pushes();
   whole = whole && cluster.delivered() - before == chosen.size();
 
   std::printf("%6zu %4zu %8zu | %7lld %8.1f %8.1f | %8.1f %8.1f | %6.2f %6.0f %6.2f %7.1f | %6llu",
@@ -343,6 +350,7 @@ bool show(const Case& given) {
               static_cast<double>(finds) / kMessages, a_message,
               static_cast<unsigned long long>(group.frames));
   if (given.services > 1) {
+    cluster.links();
     cluster.reports();
     const Time again = cluster.service_dies();
     const Count moved = cluster.links();

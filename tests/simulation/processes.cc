@@ -107,6 +107,7 @@ void NodeProcess::dial(size_t service, uint32_t failures) {
         world_.timeline, world_.random, world_.network, [&world = world_, here, there](int way) {
           return way == 0 ? world.blocked(here, there) : world.blocked(there, here);
         });
+    world_.remember(pipe);
     links_[id] = {pipe, other, service, 0};
     other->accept(id, pipe, shared_from_this());
     run([this, id] { machine_.link_up(clock(), id); });
@@ -285,6 +286,8 @@ struct NodeShell {
     ++world.summary.frames;
     Link& link = found->second;
     link.outstanding += action.size;
+    world.trace("  node ", node.index_, " sends a ", router::name_of(action.frame), " to service ",
+                link.index);
     if (std::holds_alternative<Push>(action.frame) &&
         link.outstanding > world.node_settings.max_link_queue + action.size) {
       world.fail("a node's queue to a service is longer than its bound");
@@ -436,6 +439,7 @@ struct ServiceShell {
     ++world.summary.frames;
     ServiceProcess::End& end = found->second;
     end.outstanding += action.size;
+    world.trace("  service ", service.index_, " sends a ", router::name_of(action.frame));
     const auto node = end.node.lock();
     if (node == nullptr) return;
     if (const auto* push = std::get_if<Push>(&action.frame)) {

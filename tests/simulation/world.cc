@@ -60,7 +60,25 @@ World::World(const Options& options)
   };
 }
 
-World::~World() = default;
+World::~World() {
+  for (const auto& each : nodes) {
+    if (each != nullptr) each->let_go();
+  }
+  for (const auto& each : zombies) each->let_go();
+  for (const auto& each : services) {
+    if (each != nullptr) each->let_go();
+  }
+  for (const auto& each : over) each->let_go();
+  for (const auto& each : connections_) {
+    const auto connection = each.lock();
+    if (connection == nullptr) continue;
+    connection->unread.clear();
+    connection->sent.clear();
+  }
+  for (const auto& each : pipes_) {
+    if (const auto pipe = each.lock()) pipe->break_off();
+  }
+}
 
 void World::fail(const std::string& words) const {
   throw Broken("after " + std::to_string(timeline.now()) + " ms: " + words);

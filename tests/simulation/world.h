@@ -52,6 +52,11 @@ class Process {
   void pause();
   void resume();
   void kill();
+  // At the end of the world: events that wait hold on to what they are for.
+  void let_go() {
+    alive_ = false;
+    held_.clear();
+  }
   bool alive() const { return alive_; }
   bool paused() const { return paused_; }
   Time clock() const;
@@ -246,6 +251,7 @@ class World {
   void submit(Device& device, const std::string& message);
   void sent(Device& device, const router::Sent& sent);
   void read_on(const std::shared_ptr<Connection>& connection);
+  void remember(const std::shared_ptr<Pipe>& pipe) { pipes_.emplace_back(pipe); }
 
   // ---- faults (faults.cc)
   void start_node(size_t index, Time after);
@@ -304,6 +310,8 @@ class World {
   }
   void print(const std::string& line) const;
 
+  std::vector<std::weak_ptr<Connection>> connections_;  // all that ever were
+  std::vector<std::weak_ptr<Pipe>> pipes_;
   const Options options_;
   std::set<std::pair<size_t, size_t>> blocks_;
   uint64_t message_numbers_ = 0;

@@ -50,7 +50,8 @@ TEST(CallRates, CountsCallsAndFailures) {
   MethodTable methods;
   MethodSlot* slot = methods.slot("/a.B/C");
   Timer timer;
-  CallRates rates(&methods, &timer);
+  Metrics metrics;
+  CallRates rates(&methods, &metrics, &timer);
   for (int i = 0; i < 100; ++i) slot->count(IMCTL_OK, 1);
   for (int i = 0; i < 20; ++i) slot->count(IMCTL_INTERNAL, 1);
   slot->count(IMCTL_NOT_FOUND, 1);
@@ -60,6 +61,12 @@ TEST(CallRates, CountsCallsAndFailures) {
   const CallRates::Rates lately = rates.lately();
   EXPECT_GT(lately.ended, 0);
   EXPECT_NEAR(lately.failed / lately.ended, 20.0 / 121, 0.01);
+  // One that modules began to count after the last look counts from 0.
+  Metric* metric = metrics.get(IMCTL_COUNTER, "things_total", "kind=\"a\"", "");
+  metric->add(121);
+  EXPECT_EQ(metrics.find("things_total", "kind=\"a\""), metric);
+  EXPECT_EQ(metrics.find("things_total", ""), nullptr);
+  EXPECT_NEAR(rates.lately(*metric) / lately.ended, 1, 0.5);
   timer.stop();
 }
 

@@ -67,8 +67,9 @@ struct SessionEntry {
 
 // The node's sessions. Without `first` and `last` a change of what is known. A snapshot begins with
 // a frame with `first`, ends with one with `last` (the same one, perhaps), and sessions that are in
-// none of its frames are gone then; changes do not come in between. The service answers `last` with
-// Registered. An empty snapshot: the node registers its sessions elsewhere now.
+// none of its frames are gone then; changes do not come in between. The service answers each end of
+// a snapshot and each change that adds something. An empty snapshot: the node registers its
+// sessions elsewhere now.
 struct Sessions {
   bool first = false;
   bool last = false;
@@ -102,7 +103,7 @@ struct Joined {
   uint64_t kept = 0;
 };
 
-// Answers the end of a snapshot.
+// Answers Sessions: they are known now. In their order.
 struct Registered {};
 
 // A sign of life, each third of a lease and when it changes between one and more.

@@ -95,7 +95,12 @@ bool Links::heard(Time now, LinkId id, const Frame& frame) {
          std::string("the service sent a ") + name_of(frame) + ", which it may not now");
     return false;
   }
-  if (const auto* members = std::get_if<Members>(&frame)) link->nodes = members->nodes;
+  if (const auto* members = std::get_if<Members>(&frame)) {
+    link->nodes = members->nodes;
+    // Somebody came, perhaps before pushes were left out.
+    if (std::exchange(left_out_, false) && members->nodes > 1) lost_ = true;
+    tell_lost(now);
+  }
   if (std::holds_alternative<Registered>(frame)) registered(now, *link);
   if (const auto* doubt = std::get_if<Unsure>(&frame)) unsure(now, *link, *doubt);
   return true;
@@ -110,6 +115,7 @@ void Links::joined(Time now, Link& link, const Joined& joined) {
   link.nodes = 2;  // until it says: better a push too many
   link.holds = joined.kept > 0;
   if (settled_) clear_others(now);
+  if (std::exchange(untold_, false)) send(now, link, Lost{});
   plan_home(now);
   tell_lost(now);
 }
@@ -168,16 +174,22 @@ void Links::go_on_registering(Time now) {
     if (frame.last) {
       registering_ = false;
       snapshot_ = {};
+      link->told.emplace_back();
     }
     send(now, *link, std::move(frame));
   }
 }
 
 void Links::registered(Time now, Link& link) {
-  if (link.id != home_ || registering_ || settled_) return;
+  if (link.told.empty()) return;
+  const std::vector<SessionId> sessions = std::move(link.told.front());
+  link.told.pop_front();
+  if (link.id != home_) return;
+  // Until now services did not know where these sessions are.
+  for (const SessionId session : sessions) registry_.look(now, session);
+  if (!sessions.empty() || registering_ || settled_) return;
   settled_ = true;
   clear_others(now);
-  // Until now services did not know where the sessions are.
   registry_.resync(now);
   plan_home(now);
 }
@@ -187,6 +199,7 @@ void Links::clear_others(Time now) {
   for (Link& link : links_) {
     if (link.id == home_ || !link.holds || !link.ready) continue;
     link.holds = false;
+    link.told.emplace_back();
     send(now, link, Sessions{true, true, {}, {}});
   }
 }
@@ -212,6 +225,10 @@ void Links::flush_changes(Time now) {
   frame.removed = std::move(removed_);
   added_.clear();
   removed_.clear();
+  if (!frame.added.empty()) {
+    std::vector<SessionId>& told = link->told.emplace_back();
+    for (const SessionEntry& each : frame.added) told.push_back(each.session);
+  }
   if (!frame.added.empty() || !frame.removed.empty()) send(now, *link, std::move(frame));
 }
 
@@ -253,6 +270,9 @@ void Links::push(Time now, Push push) {
 
 void Links::unsure(Time now, const Link& from, const Unsure& unsure) {
   const LinkId asked = from.id;
+  untold_ = untold_ || std::none_of(links_.begin(), links_.end(), [asked](const Link& link) {
+              return link.ready && link.id != asked;
+            });
   for (Link& link : links_) {
     if (!link.ready || link.id == asked) continue;
     Push hint;

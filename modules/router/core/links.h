@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,8 @@ class Registry {
   virtual size_t count() const = 0;
   // Pushes may have been lost up to now: look at all mailboxes.
   virtual void resync(Time now) = 0;
+  // Or at one.
+  virtual void look(Time now, SessionId session) = 0;
 };
 
 class Links {
@@ -54,8 +57,9 @@ class Links {
   void closed(SessionId session, uint32_t generation);
 
   // ---- messages.
-  // Nobody else is there to get a push.
+  // Nobody else is there to get a push, as far as services have said: then it is left out.
   bool alone() const;
+  void left_out() { left_out_ = true; }
   // Through one service; dropped if none has room.
   void push(Time now, Push push);
   void nack(Time now, LinkId link, Nack nack);
@@ -82,6 +86,8 @@ class Links {
     uint64_t nodes = 0;
     size_t queued = 0;
     bool holds = false;  // the service knows sessions that were registered with it
+    // What it has not answered yet: sessions that are new to it; none for the end of a snapshot.
+    std::deque<std::vector<SessionId>> told;
   };
 
   Link* find(LinkId link);
@@ -126,6 +132,9 @@ class Links {
   std::vector<SessionId> added_;
   std::vector<SessionId> removed_;
   bool lost_ = false;
+  // A service was not sure, and there was no other one to ask: the next one is told.
+  bool untold_ = false;
+  bool left_out_ = false;  // pushes were, since a service last said that nobody else is there
 };
 
 }  // namespace imctl::router

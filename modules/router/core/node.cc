@@ -118,7 +118,10 @@ void NodeMachine::Parts::publish(Time now, const std::vector<Position>& position
     }
     if (!alone) push.targets.push_back({position.mailbox, position.epoch, position.sequence, 0});
   }
-  if (push.targets.empty()) return;
+  if (push.targets.empty()) {
+    links.left_out();
+    return;
+  }
   push.from_node = settings.node;
   push.time = time;
   if (payload != nullptr && payload->size() <= settings.max_push) push.payload = payload;
@@ -202,7 +205,7 @@ NodeMachine::NodeMachine(NodeSettings settings, uint64_t seed)
     : parts_(std::make_unique<Parts>(std::move(settings), seed)) {}
 NodeMachine::~NodeMachine() = default;
 
-void NodeMachine::connect(Time now, Hello hello) { parts_->connect(now, std::move(hello)); }
+void NodeMachine::connect(Time now, const Hello& hello) { parts_->connect(now, hello); }
 void NodeMachine::gone(Time now, SessionId session) {
   if (Session* const found = parts_->find(session)) parts_->forget(now, *found);
 }
@@ -219,15 +222,17 @@ void NodeMachine::written(Time now, SessionId session, size_t size) {
 void NodeMachine::stored(Time now, Ticket ticket, Stored stored) {
   parts_->stored(now, ticket, std::move(stored));
 }
-void NodeMachine::page(Time now, Ticket ticket, Page page) { parts_->page(now, ticket, page); }
+void NodeMachine::page(Time now, Ticket ticket, const Page& page) {
+  parts_->page(now, ticket, page);
+}
 void NodeMachine::cursors(Time now, Ticket ticket, CursorPage cursors) {
   parts_->listed(now, ticket, std::move(cursors));
 }
-void NodeMachine::moved(Time now, Ticket ticket, Outcome outcome) {
+void NodeMachine::moved(Time now, Ticket ticket, const Outcome& outcome) {
   parts_->moved(now, ticket, outcome);
 }
 void NodeMachine::publish(Time now, const std::vector<Position>& positions, WallTime time,
-                          Payload payload) {
+                          const Payload& payload) {
   parts_->publish(now, positions, time, payload);
 }
 void NodeMachine::link_up(Time now, LinkId link) { parts_->links.up(now, link); }

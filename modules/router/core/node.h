@@ -1,25 +1,27 @@
-// NodeMachine: what an IM node decides, as events in and actions out. See types.h for the rules of
-// the game.
+// NodeMachine: what an IM node decides, as events in and actions out. See types.h for the rules.
 //
-//   event                         what the caller tells                      may lead to
-//   connect(hello)                a client's stream is open, and who it is   ListCursors,
-//   StartRead, Opened, Close gone(session)                 the stream ended, whoever ended it
-//   MoveCursor send(session, …)              a message from the client                  Append,
-//   PauseSends stored(ticket, …)             answers Append                             Sent |
-//   Rejected, Deliver, SendFrame ack(session, epoch, seq)      the client has all up to here
-//   MoveCursor, Deliver, StartRead written(session, size)        the transport took this of what
-//   was queued Deliver, StartRead page(ticket, …)               answers StartRead Opened, Reset,
-//   Deliver, StartRead cursors(ticket, …)            answers ListCursors Opened, DropCursor,
-//   StartRead moved(ticket, …)              answers MoveCursor link_up(link)                 a
-//   stream to a service is open              SendFrame(Join) link_down(link)               it
-//   ended, whoever ended it                 SendFrame link_written(link, size)      the transport
-//   took this of what was queued SendFrame frame(link, frame)            the service said this
-//   Deliver, SendFrame, StartRead, DropLink state(state, until)           cordon, drain, uncordon
-//   Moving, Close close_session, close_user     from outside (a verb, a user was deleted)  Close
-//   leave()                       the node stops                             SendFrame(Leave),
-//   Close tick()                        it is next_deadline() or later             anything
+//   event                        what the caller tells             may lead to
+//   connect(hello)               a client's stream is open         ListCursors, StartRead, Opened
+//   gone(session)                it ended, whoever ended it        MoveCursor
+//   send(session, ...)           a message of the client           Append, PauseSends, Rejected
+//   stored(ticket, ...)          answers Append                    Sent, Rejected, Deliver
+//   publish(positions, ...)      it was stored by other ways       Deliver
+//   ack(session, epoch, number)  the client has all up to here     MoveCursor, Deliver, StartRead
+//   written(session, size)       the transport took so much        Deliver, StartRead
+//   page(ticket, ...)            answers StartRead                 Opened, Reset, Deliver
+//   cursors(ticket, ...)         answers ListCursors               Opened, DropCursor, StartRead
+//   moved(ticket, ...)           answers MoveCursor                MoveCursor
+//   link_up(link)                a stream to a service is open     SendFrame
+//   link_down(link)              it ended, whoever ended it        SendFrame
+//   link_written(link, size)     the transport took so much        SendFrame
+//   frame(link, frame)           the service said this             Deliver, StartRead, DropLink
+//   state(state, until)          cordon, drain, uncordon           Moving
+//   close_session, close_user    from outside                      Close
+//   leave()                      the node stops                    Close
+//   tick()                       next_deadline() has come          anything
 //
-// After each event (or after several) the caller takes the actions and carries them out in order:
+// Close, SendFrame and DropLink may follow from most of them. After each event, or after several,
+// the caller takes the actions and carries them out in order:
 //
 //   NodeActions actions;
 //   machine.send(now, session, reference, recipients, payload, payload->size());
@@ -28,17 +30,18 @@
 //   arm_timer(machine.next_deadline());
 //
 // Rules
-// - Close ends a session for the machine: the caller closes the stream with the code and the words;
-// gone()
-//   for it is then allowed and does nothing. Events for sessions that are not open any more do
-//   nothing, so nobody has to take care who is first.
-// - DropLink likewise: link_down() for it is allowed and does nothing.
+// - Close ends a session for the machine: the caller closes the stream with the code and the words.
+//   gone() for it is then allowed and does nothing. Events for sessions that are not open any more
+//   do nothing, so nobody has to take care who is first. DropLink and link_down() likewise.
 // - What is asked of the storage is answered exactly once a ticket, also after the session is gone.
-// - A message is answered with Sent after it is durable, and pushed after that; never the other way
-// round.
+// - A message is answered with Sent after it is durable, and pushed after that.
 // - All that a session holds is bounded in bytes by NodeSettings; see there.
-// - Costs: no event but state(), leave() and close_user() looks at more than the sessions that it
-// concerns.
+// - No event but state(), leave(), close_user(), and those that make all sessions look at their
+//   mailboxes (a link that ended, Resync, the end of a registration) looks at more than the
+//   sessions that it concerns.
+// - When stats().superseded is true a later start of the same node has taken over: nothing more
+// will be
+//   accepted, do not dial again.
 #ifndef IMCTL_ROUTER_CORE_NODE_H
 #define IMCTL_ROUTER_CORE_NODE_H
 
@@ -92,7 +95,8 @@ struct NodeSettings {
   // failure the storage of a large cluster must not be read by everybody at once.
   Time resync_spread = 5000;
   uint32_t resync_rate = 1000;
-  Time settle = 2000;  // after which a new session looks again: services know of it by then
+  // After a service knows of a session, it looks again: other services know of it by then.
+  Time settle = 2000;
   Time register_spread =
       2000;                  // within which sessions are registered elsewhere when the home is lost
   Time home_settle = 10000;  // how long a better home must have been there before the node moves
@@ -315,7 +319,7 @@ class NodeMachine {
 
   // ---- clients. The session is new, its number larger than all before; a second one of the same
   // user and (named) device replaces the first.
-  void connect(Time now, Hello hello);
+  void connect(Time now, const Hello& hello);
   void gone(Time now, SessionId session);
   // `reference`: the client's, comes back with Sent or Rejected. `recipients`: mailboxes, no
   // duplicates. `size`: what it counts as, usually the payload's.
@@ -327,13 +331,14 @@ class NodeMachine {
 
   // ---- the storage.
   void stored(Time now, Ticket ticket, Stored stored);
-  void page(Time now, Ticket ticket, Page page);
+  void page(Time now, Ticket ticket, const Page& page);
   void cursors(Time now, Ticket ticket, CursorPage cursors);
-  void moved(Time now, Ticket ticket, Outcome outcome);
+  void moved(Time now, Ticket ticket, const Outcome& outcome);
 
   // A message that was stored by other ways than send() (a verb, another module): pushed like
   // those.
-  void publish(Time now, const std::vector<Position>& positions, WallTime time, Payload payload);
+  void publish(Time now, const std::vector<Position>& positions, WallTime time,
+               const Payload& payload);
 
   // ---- services.
   void link_up(Time now, LinkId link);

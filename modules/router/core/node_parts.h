@@ -57,10 +57,10 @@ struct Session {
 
   // Sending.
   bool paused = false;
-  bool in_line = false;   // for all together to have room again
+  bool in_line = false;  // for all together to have room again
   bool appending = false;
   std::list<WaitingSend> sends;  // that wait for it: what one client sends is stored in its order
-  size_t unanswered = 0;  // bytes
+  size_t unanswered = 0;         // bytes
 
   // The cursor. What the client acknowledged is the inbox's to know.
   uint64_t cursor_epoch = 0;
@@ -115,7 +115,7 @@ struct NodeMachine::Parts : Registry {
     const auto found = sessions.find(id);
     return found == sessions.end() ? nullptr : found->second.get();
   }
-  void connect(Time now, Hello hello);
+  void connect(Time now, const Hello& hello);
   void ack(Time now, SessionId id, uint64_t epoch, uint64_t sequence);
   void written(Time now, SessionId id, size_t size);
   // Tells the client, and forgets the session.
@@ -167,6 +167,7 @@ struct NodeMachine::Parts : Registry {
   bool entry(SessionId id, uint32_t generation, SessionEntry* entry) override;
   size_t count() const override { return sessions.size(); }
   void resync(Time now) override;
+  void look(Time now, SessionId id) override;
   void begin_resync(Time now);
 
   Sink sink() { return {out, stats, settings.max_ahead, settings.max_ahead_total}; }

@@ -6,7 +6,7 @@
 
 namespace imctl::router {
 
-void NodeMachine::Parts::connect(Time now, Hello hello) {
+void NodeMachine::Parts::connect(Time now, const Hello& hello) {
   last_now = now;
   if (left || state != NodeState::kActive) {
     out.emplace_back(
@@ -46,12 +46,7 @@ void NodeMachine::Parts::connect(Time now, Hello hello) {
     session.start.reset();
   }
   want_read(session);
-  // Whatever was pushed before services knew of it, it finds then.
-  if (settings.clustered) {
-    session.resync_at = now + settings.settle + jitter(settings.settle);
-  } else {
-    session.resync_at = now + settings.resync_interval / 2 + jitter(settings.resync_interval / 2);
-  }
+  session.resync_at = now + settings.resync_interval / 2 + jitter(settings.resync_interval / 2);
   arm(session, session.resync_at);
 }
 
@@ -194,6 +189,14 @@ bool NodeMachine::Parts::entry(SessionId id, uint32_t generation, SessionEntry* 
   session->told = generation;
   *entry = {id, *session->user->name, session->device, session->since};
   return true;
+}
+
+// Not before services can have told each other.
+void NodeMachine::Parts::look(Time now, SessionId id) {
+  Session* const session = find(id);
+  if (session == nullptr) return;
+  session->resync_at = now + settings.settle + jitter(settings.settle);
+  arm(*session, session->resync_at);
 }
 
 // At most one at a time: what is lost during one is found by the next.

@@ -8,6 +8,8 @@ namespace {
 
 // Changes beyond this are told as a snapshot.
 constexpr size_t kMaxTouched = 200000;
+// The answer tells who else there is.
+constexpr Time kLongestSilence = 1000;
 
 Location location(const NodeRecord& node, SessionId session, const Registration& registration) {
   return {node.name,           node.boot,         session, *registration.user->name,
@@ -57,7 +59,7 @@ void Reporter::reported(Time now, Ticket ticket, const Outcome& outcome) {
 Time Reporter::next_deadline() const {
   if (!shared_ || outstanding_ != 0) return kNever;
   if (snapshot_ || !touched_.empty()) return next_at_;
-  return std::max(next_at_, renewed_at_ + settings_.lease / 3);
+  return std::max(next_at_, renewed_at_ + std::min(settings_.lease / 3, kLongestSilence));
 }
 
 void Reporter::tick(Time now) {

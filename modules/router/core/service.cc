@@ -93,7 +93,9 @@ void ServiceMachine::Parts::frame(Time now, LinkId id, Frame frame) {
     node->told_sessions = renew->sessions;
   } else if (const auto* sessions = std::get_if<Sessions>(&frame)) {
     table.apply(*node, *sessions);
-    if (sessions->last) send(now, *link, Registered{});
+    if (sessions->last || (!node->in_snapshot && !sessions->added.empty())) {
+      send(now, *link, Registered{});
+    }
   } else if (const auto* nack = std::get_if<Nack>(&frame)) {
     nacked(*node, *nack);
   } else if (std::holds_alternative<Lost>(frame)) {
@@ -216,19 +218,19 @@ void ServiceMachine::Parts::check_silent(Time now, Link& link) {
   link_timers.add(link.sent_at + third, link.id);
 }
 
-// Nothing was read meanwhile, so nobody was silent.
-void ServiceMachine::Parts::stood_still(Time by) {
+// Nothing was read meanwhile, so nobody was silent. What was heard since counts as it is.
+void ServiceMachine::Parts::stood_still(Time now, Time by) {
   for (auto& [name, node] : table.nodes()) {
-    node.heard_at += by;
-    if (node.ended_at != kNever) node.ended_at += by;
+    node.heard_at = std::min(now, node.heard_at + by);
+    if (node.ended_at != kNever) node.ended_at = std::min(now, node.ended_at + by);
     watch(node);
   }
-  for (auto& [id, link] : links) link.opened_at += by;
+  for (auto& [id, link] : links) link.opened_at = std::min(now, link.opened_at + by);
 }
 
 void ServiceMachine::Parts::tick(Time now) {
   const Time due_at = std::min(node_timers.next(), link_timers.next());
-  if (due_at != kNever && now - due_at > kStoodStill) stood_still(now - due_at);
+  if (due_at != kNever && now - due_at > kStoodStill) stood_still(now, now - due_at);
   Timers::Entry due;
   while (node_timers.due(now, &due)) {
     const auto name = numbers.find(due.key);
@@ -284,10 +286,10 @@ void ServiceMachine::frame(Time now, LinkId link, Frame frame) {
 void ServiceMachine::locations(Time now, LocationsStatus status) {
   parts_->locations(now, std::move(status));
 }
-void ServiceMachine::found(Time now, Ticket ticket, Found found) {
+void ServiceMachine::found(Time now, Ticket ticket, const Found& found) {
   parts_->found(now, ticket, found);
 }
-void ServiceMachine::reported(Time now, Ticket ticket, Outcome outcome) {
+void ServiceMachine::reported(Time now, Ticket ticket, const Outcome& outcome) {
   parts_->reporter.reported(now, ticket, outcome);
 }
 

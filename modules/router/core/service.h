@@ -1,18 +1,17 @@
 // ServiceMachine: what a Cluster Management Service decides, as events in and actions out. See
-// types.h for the rules of the game, node.h for how a machine is used: events, take(),
-// next_deadline(), tick().
+// types.h for the rules, node.h for how a machine is used: events, take(), next_deadline(), tick().
 //
-//   event                         what the caller tells                      may lead to
-//   link_up(link)                 a node opened a stream
-//   link_down(link)               it ended, whoever ended it
-//   link_written(link, size)      the transport took this of what was queued SendFrame(Resync)
-//   frame(link, frame)            the node said this                         SendFrame, DropLink,
-//   Find, Report locations(status)             what the Locations module says of itself   Report
-//   found(ticket, …)              answers Find                               SendFrame, Find
-//   reported(ticket, …)           answers Report                             Report
-//   close_session(key, …)         from outside (a verb) SendFrame(CloseSession) leave() the service
-//   stops                          DropLink tick()                        it is next_deadline() or
-//   later             SendFrame, DropLink, Report
+//   event                        what the caller tells             may lead to
+//   link_up(link)                a node opened a stream
+//   link_down(link)              it ended, whoever ended it        SendFrame
+//   link_written(link, size)     the transport took so much        SendFrame
+//   frame(link, frame)           the node said this                SendFrame, DropLink, Find
+//   locations(status)            what the Locations module says    SendFrame
+//   found(ticket, ...)           answers Find                      SendFrame, Find
+//   reported(ticket, ...)        answers Report
+//   close_session, close_user    from outside                      SendFrame
+//   leave()                      the service stops                 DropLink
+//   tick()                       next_deadline() has come          SendFrame, DropLink, Report
 //
 // The way of a push: for each target, the sessions that nodes registered here, and, if there are
 // other services, those that the Locations module finds; then one frame for each node that has a
@@ -170,8 +169,8 @@ class ServiceMachine {
 
   // ---- the Locations module.
   void locations(Time now, LocationsStatus status);
-  void found(Time now, Ticket ticket, Found found);
-  void reported(Time now, Ticket ticket, Outcome outcome);
+  void found(Time now, Ticket ticket, const Found& found);
+  void reported(Time now, Ticket ticket, const Outcome& outcome);
 
   // ---- from outside.
   // False: there is no such session here, or its node cannot be reached.

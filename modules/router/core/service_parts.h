@@ -54,7 +54,7 @@ struct ServiceMachine::Parts {
   void tick(Time now);
   void check(Time now, NodeRecord& node);
   void check_silent(Time now, Link& link);
-  void stood_still(Time by);
+  void stood_still(Time now, Time by);
   void locations(Time now, LocationsStatus to);
   // `node`: which said so, and need not look itself.
   void lost(Time now, const std::string& node);

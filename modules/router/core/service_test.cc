@@ -143,6 +143,15 @@ TEST_F(ServiceTest, AServiceThatStoodStillDoesNotTakeItForSilence) {
   EXPECT_EQ(service.stats().locations, 0U);
 }
 
+TEST_F(ServiceTest, WhatWasHeardAfterItStoodStillIsNotProlonged) {
+  join(1, "n1");
+  now += 60000;
+  join(2, "n2");  // its frames are read before the clock is looked at
+  service.tick(now);
+  run(settings().lease);
+  EXPECT_EQ(service.stats().nodes, 0U);
+}
+
 TEST_F(ServiceTest, ARejoinKeepsWhatItHadUntilTheSnapshotEnds) {
   join(1, "n1");
   add(1, 1, "ann@x");

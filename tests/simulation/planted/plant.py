@@ -14,9 +14,9 @@ BUGS = {
     # The sender is told before the message is durable.
     "ack-before-durable": (
         "node.cc",
-        "  out.emplace_back(Append{ticket, std::move(recipients), std::move(payload)});",
-        "  out.emplace_back(Append{ticket, std::move(recipients), std::move(payload)});\n"
-        "  out.emplace_back(Sent{id, reference, 0, false, {}});"),
+        "  out.emplace_back(Append{ticket, std::move(send.recipients), std::move(send.payload)});",
+        "  out.emplace_back(Append{ticket, std::move(send.recipients), std::move(send.payload)});\n"
+        "  out.emplace_back(Sent{session.id, send.reference, 0, false, {}});"),
     # A cursor moves with what was sent, not with what was acknowledged.
     "cursor-on-send": (
         "node_cursors.cc",
