@@ -426,11 +426,12 @@ Task<Result<v1::Explanation>> ClusterService::explain(const v1::ExplainRequest& 
   v1::Explanation explanation;
   const std::string user = found->front();
   explanation.set_mailbox(user);
-  explanation.add_steps("it is stored in the mailbox " + user + ", then the sender is told");
+  explanation.add_steps()->set_step("it is stored in the mailbox " + user +
+                                    ", then the sender is told");
   Result<v1::ListLocationsResponse> everywhere = co_await locations(user, "", kMostSessions, "");
   co_await on_loop(loop_);
   const Route route = service_->machine().explain(Loop::now(), user);
-  explanation.add_steps("service " + service_->options().name + ": " + route.why);
+  explanation.add_steps()->set_step("service " + service_->options().name + ": " + route.why);
   std::set<std::string> named;
   auto add = [&](const std::string& node, SessionId session, const std::string& device,
                  const std::string& way) {
@@ -454,7 +455,7 @@ Task<Result<v1::Explanation>> ClusterService::explain(const v1::ExplainRequest& 
     }
   }
   if (explanation.destinations().empty()) {
-    explanation.add_steps(
+    explanation.add_steps()->set_step(
         "nobody of that name is connected: it is read from the mailbox when they are");
   }
   co_return explanation;

@@ -230,10 +230,10 @@ Task<Result<message::v1::HistoryResponse>> MessagesService::history(
 }
 
 Task<Status> MessagesService::chat(
-    imctl::Stream<message::v1::ChatLine, message::v1::ChatLine>& stream) {
+    imctl::Stream<message::v1::ChatInput, message::v1::ChatLine>& stream) {
   auto watching = std::make_shared<Watching>();
   stream.on_cancel([watching](imctl_code) { watching->close(); });
-  std::optional<message::v1::ChatLine> line = co_await stream.read();
+  std::optional<message::v1::ChatInput> line = co_await stream.read();
   if (!line) co_return Status();
   if (!node_->is_running()) co_return no_node();
   const Context& context = stream.context();

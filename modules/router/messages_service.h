@@ -24,7 +24,7 @@ class MessagesService {
   Task<Status> watch(const message::v1::WatchRequest& request, Writer<storage::v1::Entry>& writer);
   Task<Result<message::v1::HistoryResponse>> history(const message::v1::HistoryRequest& request,
                                                      const Context& context);
-  Task<Status> chat(imctl::Stream<message::v1::ChatLine, message::v1::ChatLine>& stream);
+  Task<Status> chat(imctl::Stream<message::v1::ChatInput, message::v1::ChatLine>& stream);
 
   struct Watching;
   imctl::detail::Detached listen(std::shared_ptr<Watching> watching,

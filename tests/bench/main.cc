@@ -6,7 +6,7 @@
 //   --rounds            with each of three generations of servers
 //   --only              the parts whose names begin so: calls, access, hops, log, start,
 //   client-start,
-//                       storage-put-batch, ...
+//                       storage-put-batch, im-pairs, ...
 //   --storage-messages  how many storage-growth puts; each million takes 1.2 GB of disk
 //   --users             how many users, each with a token, users has; a million takes some minutes
 #include <chrono>
@@ -24,6 +24,7 @@
 #include "access.h"
 #include "client_start.h"
 #include "hops.h"
+#include "im.h"
 #include "load.h"
 #include "log.h"
 #include "pair.h"
@@ -148,7 +149,12 @@ int run(int argc, char** argv) {
       {"storage-clean", [&] { measure_clean(&figures); }},
       {"storage-growth", [&] { measure_growth(&figures, rounds, options.storage_messages); }},
       {"users", [&] { measure_users(&figures, rounds, options.users); }},
+      {"im-pairs", [&] { measure_im_pairs(&figures, rounds); }},
+      {"im-latency", [&] { measure_im_latency(&figures, rounds); }},
+      {"im-offline", [&] { measure_im_offline(&figures); }},
+      {"im-idle", [&] { measure_im_idle(&figures, kGenerations); }},
 #ifdef IMCTL_BENCH_POSTGRESQL
+      {"im-cross", [&] { measure_im_cross(&figures, rounds); }},
       {"storage-postgresql", [&] { measure_postgresql(&figures, rounds); }},
 #endif
   };

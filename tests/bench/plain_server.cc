@@ -37,6 +37,34 @@ class Source final : public grpc::ServerWriteReactor<Payload> {
   Payload message_;
 };
 
+// Says what it was told first; then it listens.
+class Talk final : public grpc::ServerBidiReactor<Payload, Payload> {
+ public:
+  Talk() { StartRead(&message_); }
+  void OnReadDone(bool ok) override {
+    if (!ok) return;  // cancelled, or the client goes: see OnCancel
+    if (said_) return StartRead(&message_);
+    said_ = true;
+    StartWrite(&message_);
+  }
+  void OnWriteDone(bool ok) override {
+    if (ok) StartRead(&message_);
+  }
+  void OnCancel() override { Finish(grpc::Status::CANCELLED); }
+  void OnDone() override { delete this; }
+
+ private:
+  Payload message_;
+  bool said_ = false;
+};
+
+class PlainTalks final : public Talks::CallbackService {
+ public:
+  grpc::ServerBidiReactor<Payload, Payload>* Talk(grpc::CallbackServerContext*) override {
+    return new ::Talk;
+  }
+};
+
 class PlainBench final : public Bench::CallbackService {
  public:
   grpc::ServerUnaryReactor* Unary(grpc::CallbackServerContext* context, const Payload* request,
@@ -125,6 +153,8 @@ int main(int argc, char** argv) {
   grpc::ServerBuilder builder;
   builder.AddListeningPort(argv[1], grpc::InsecureServerCredentials());
   builder.RegisterService(service.get());
+  PlainTalks talks;
+  builder.RegisterService(&talks);
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (server == nullptr) return 1;
   server->Wait();

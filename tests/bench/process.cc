@@ -10,8 +10,11 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <map>
+#include <sstream>
 #include <stdexcept>
 #include <thread>
 
@@ -26,6 +29,15 @@ sockaddr_in loopback(int port) {
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   address.sin_port = htons(static_cast<uint16_t>(port));
   return address;
+}
+
+double status_megabytes(pid_t pid, const std::string& what) {
+  std::ifstream status("/proc/" + std::to_string(pid) + "/status");
+  for (std::string word; status >> word;) {
+    double kilobytes = 0;
+    if (word == what && status >> kilobytes) return kilobytes / 1024;
+  }
+  throw std::runtime_error("a server has ended");
 }
 
 }  // namespace
@@ -45,13 +57,46 @@ Process::~Process() {
   waitpid(pid_, nullptr, 0);
 }
 
-double Process::resident_megabytes() const {
-  std::ifstream status("/proc/" + std::to_string(pid_) + "/status");
-  for (std::string word; status >> word;) {
-    double kilobytes = 0;
-    if (word == "VmRSS:" && status >> kilobytes) return kilobytes / 1024;
+double Process::resident_megabytes() const { return status_megabytes(pid_, "VmRSS:"); }
+double Process::peak_megabytes() const { return status_megabytes(pid_, "VmHWM:"); }
+double Process::cpu_seconds() const { return bench::cpu_seconds(pid_); }
+
+double cpu_seconds(pid_t pid) {
+  struct Usage {
+    pid_t parent = 0;
+    double ticks = 0;
+  };
+  std::map<pid_t, Usage> all;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    const pid_t number = std::atoi(entry.path().filename().c_str());
+    if (number == 0) continue;
+    std::ifstream file(entry.path() / "stat");
+    std::string line;
+    if (!std::getline(file, line)) continue;  // it ended meanwhile
+    // The name, in parentheses, may have spaces.
+    std::istringstream fields(line.substr(line.rfind(')') + 1));
+    std::string skipped;
+    Usage usage;
+    fields >> skipped >> usage.parent;
+    for (int i = 5; i < 14; ++i) fields >> skipped;
+    // Its own and that of children which ended: in user and in kernel mode.
+    for (int i = 0; i < 4; ++i) {
+      double part = 0;
+      fields >> part;
+      usage.ticks += part;
+    }
+    all[number] = usage;
   }
-  throw std::runtime_error("a server has ended");
+  double ticks = 0;
+  for (const auto& [number, usage] : all) {
+    // A few steps up, if at all.
+    for (pid_t up = number; up != 0; up = all.contains(up) ? all[up].parent : 0) {
+      if (up != pid) continue;
+      ticks += usage.ticks;
+      break;
+    }
+  }
+  return ticks / static_cast<double>(sysconf(_SC_CLK_TCK));
 }
 
 Folder::Folder() {

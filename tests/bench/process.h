@@ -17,10 +17,17 @@ class Process {
   ~Process();  // ends it
 
   double resident_megabytes() const;
+  // The most it ever was.
+  double peak_megabytes() const;
+  double cpu_seconds() const;
+  pid_t pid() const { return pid_; }
 
  private:
   pid_t pid_ = -1;
 };
+
+// That a process and all that it started have used of the processors until now.
+double cpu_seconds(pid_t pid);
 
 class Folder {
  public:

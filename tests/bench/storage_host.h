@@ -29,6 +29,8 @@ class StorageHost {
   std::string address() const;
   const std::string& folder() const { return folder_.path(); }
   double resident_megabytes() const { return process_->resident_megabytes(); }
+  double peak_megabytes() const { return process_->peak_megabytes(); }
+  double cpu_seconds() const { return process_->cpu_seconds(); }
 
  private:
   void start(const std::vector<std::string>& settings);

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <string>
 
+#include "http2.h"
 #include "storage_load.h"
 
 namespace imctl::bench {
@@ -24,19 +25,18 @@ class SmallCaller {
   Load run(const Shape& shape, size_t in_flight, const More& more);
 
  private:
-  struct Frame;
   struct Run;
 
   void send(Run* run, size_t lane);
   void receive(Run* run);
-  void handle(Run* run, const Frame& frame);
+  void handle(Run* run, const http2::Frame& frame);
   void flush();
 
   const std::string method_;
-  int fd_ = -1;
+  const int fd_;
   std::string out_, in_;
   uint32_t next_stream_ = 1;
-  int64_t window_ = 65535;  // what may be sent before the server takes it
+  int64_t window_ = http2::kFirstWindow;  // what may be sent before the server takes it
 };
 
 }  // namespace imctl::bench

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "storage_host.h"
+#include "stored_users.h"
 
 namespace imctl::bench {
 namespace {
@@ -27,53 +28,11 @@ constexpr size_t kWritesACommit = 500;
 constexpr std::chrono::milliseconds kRound{1000};
 constexpr char kPassword[] = "correct horse";
 constexpr size_t kIdDigits = 24;
-constexpr size_t kNameDigits = 7;
-constexpr uint64_t kUid = 7;
 constexpr uint64_t kFarAway = 4'000'000'000;  // a time
 
-// "0000042"
-std::string digits(uint64_t number, size_t count) {
-  std::string text(count, '0');
-  for (size_t at = count; at > 0 && number > 0; number /= 10) {
-    text[--at] = static_cast<char>('0' + number % 10);
-  }
-  return text;
-}
-
-std::string name(uint64_t number) { return "u" + digits(number, kNameDigits) + "@localhost"; }
 std::string password_name(uint64_t number) { return "login" + digits(number, 2) + "@localhost"; }
 // Of all tokens here.
 std::string secret() { return std::string(64, 'a'); }
-
-// A Write of a CommitRequest: collection, key, value, index entries.
-void append_put(std::string* to, std::string_view collection, std::string_view key,
-                std::string_view value,
-                const std::vector<std::pair<std::string, std::string>>& indexes) {
-  std::string put;
-  append_bytes(&put, 1, collection);
-  append_bytes(&put, 2, key);
-  append_bytes(&put, 3, value);
-  for (const auto& [index, entry] : indexes) {
-    std::string bytes;
-    append_bytes(&bytes, 1, index);
-    append_bytes(&bytes, 2, entry);
-    append_bytes(&put, 4, bytes);
-  }
-  std::string write;
-  append_bytes(&write, 1, put);
-  append_bytes(to, 1, write);
-}
-
-// As modules/user keeps them: stored.proto.
-std::string stored_user(uint64_t number) {
-  std::string user;
-  append_bytes(&user, 1, name(number));
-  append_number(&user, 2, kUid);
-  append_bytes(&user, 3, "User " + std::to_string(number));
-  append_number(&user, 11, 1'700'000'000);
-  append_number(&user, 12, 1'700'000'000);
-  return user;
-}
 
 std::string stored_token(uint64_t number) {
   std::string hash(32, '\0');
@@ -82,7 +41,7 @@ std::string stored_token(uint64_t number) {
                      reinterpret_cast<const unsigned char*>(text.data()), text.size(), nullptr, 0);
   std::string token;
   append_bytes(&token, 1, digits(number, kIdDigits));
-  append_bytes(&token, 2, name(number));
+  append_bytes(&token, 2, user_name(number));
   append_number(&token, 3, kUid);
   append_bytes(&token, 4, hash);
   append_number(&token, 7, 1'700'000'000);
@@ -102,7 +61,7 @@ class UsersHost {
 
   Load get() {
     Shape shape{"/imctl.user.v1.Users/Get", {}, {}, {}};
-    append_bytes(&shape.request, 1, name(0));
+    append_bytes(&shape.request, 1, user_name(0));
     shape.patch = patch_digits(shape.request.find("u0") + 1);
     shape.good = not_empty();
     return measure(shape);
@@ -163,9 +122,9 @@ class UsersHost {
     for (uint64_t from = 0; from < users_; from += kWritesACommit / 2) {
       std::string commit;
       for (uint64_t i = from; i < std::min(users_, from + kWritesACommit / 2); ++i) {
-        append_put(&commit, "user/users", name(i), stored_user(i), {});
+        append_put(&commit, "user/users", user_name(i), stored_user(i), {});
         append_put(&commit, "user/tokens", digits(i, kIdDigits), stored_token(i),
-                   {{"user", name(i)}, {"expires", digits(kFarAway, 15)}});
+                   {{"user", user_name(i)}, {"expires", digits(kFarAway, 15)}});
       }
       host_.caller().call("/imctl.storage.v1.Records/Commit", commit);
     }

@@ -23,6 +23,7 @@ World::World(const Options& options)
   node.window = random.one_in(2) ? 300 + random.below(2000) : 1 << 20;
   node.max_queued = random.one_in(2) ? 300 + random.below(2000) : 256 << 10;
   node.max_unanswered = random.one_in(2) ? 500 + random.below(2000) : 1 << 20;
+  node.max_queued_total = random.one_in(3) ? 1000 + random.below(4000) : 64 << 20;
   node.max_unanswered_total = random.one_in(3) ? 1000 + random.below(4000) : 64 << 20;
   node.max_ahead = random.one_in(2) ? random.below(1000) : 64 << 10;
   node.max_ahead_total = random.one_in(2) ? random.below(3000) : 16 << 20;

@@ -123,6 +123,7 @@ bool Inbox::deliver(Sink& sink, WallTime time, const Payload& payload) {
   sizes_.push_back(static_cast<uint32_t>(std::min<size_t>(size, UINT32_MAX)));
   unacked_ += sizes_.back();
   queued_ += size;
+  sink.stats.queued += size;
   average_ = static_cast<uint32_t>((uint64_t{average_} * 7 + sizes_.back()) / 8);
   ++next_;
   known_ = std::max(known_, next_ - 1);
@@ -205,7 +206,9 @@ void Inbox::forget_unacknowledged() {
 }
 
 void Inbox::written(Sink& sink, size_t size) {
-  queued_ -= std::min(queued_, size);
+  const size_t taken = std::min(queued_, size);
+  queued_ -= taken;
+  sink.stats.queued -= taken;
   drain_ahead(sink);
 }
 

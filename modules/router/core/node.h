@@ -70,6 +70,11 @@ struct NodeSettings {
   // transport, and sends without an answer (beyond: PauseSends). One message always passes.
   size_t window = 1 << 20;
   size_t max_queued = 256 << 10;
+  // Bytes that wait for the transport, all sessions together. Beyond, a session reads the store only when it has
+  // nothing waiting, and `few` messages at a time: so nobody starves, and the memory stays that plus a few
+  // messages a session.
+  size_t max_queued_total = 64 << 20;
+  uint32_t few = 10;
   size_t max_unanswered = 1 << 20;
   // Bytes of sends without an answer, all sessions together: beyond, whoever sends is paused.
   size_t max_unanswered_total = 64 << 20;
@@ -280,7 +285,8 @@ struct NodeStats {
   uint64_t appends = 0;     // calls
   uint64_t reads = 0;       // calls, and sessions that wait for one
   uint64_t reads_waiting = 0;
-  uint64_t ahead = 0;  // bytes
+  uint64_t ahead = 0;   // bytes
+  uint64_t queued = 0;  // bytes that wait for the transport
   uint64_t cursors_moving = 0;
   // Since the start.
   uint64_t accepted = 0;  // messages that were stored for clients here

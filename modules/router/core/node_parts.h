@@ -133,6 +133,10 @@ struct NodeMachine::Parts : Registry {
 
   // ---- node_reads.cc: reading the store.
   void want_read(Session& session);
+  // When too much waits for all transports, only who has nothing waiting may.
+  bool may_read(const Session& session) const {
+    return stats.queued < settings.max_queued_total || session.inbox.queued() == 0;
+  }
   void begin_read(Session& session);
   void read_done();
   void read_failed(Time now, Session& session, const Outcome& outcome);

@@ -10,6 +10,7 @@ namespace imctl::router {
 
 void NodeMachine::Parts::want_read(Session& session) {
   if (session.waiting || session.reading || session.retry_at != kNever) return;
+  if (!may_read(session)) return;  // when it has written that, it comes again
   if (reads.size() < settings.max_drains) {
     begin_read(session);
   } else {
@@ -26,8 +27,9 @@ void NodeMachine::Parts::begin_read(Session& session) {
     return;
   }
   const uint64_t after = session.inbox.reading();
-  out.emplace_back(
-      StartRead{ticket, *session.user->name, after, session.inbox.room_for(settings.page)});
+  const uint32_t most =
+      stats.queued < settings.max_queued_total ? settings.page : std::min(settings.few, settings.page);
+  out.emplace_back(StartRead{ticket, *session.user->name, after, session.inbox.room_for(most)});
 }
 
 // The next in line that still needs it.
@@ -37,6 +39,7 @@ void NodeMachine::Parts::read_done() {
     readers.pop_front();
     if (session == nullptr) continue;
     session->waiting = false;
+    if (!may_read(*session)) continue;
     if (session->start != nullptr || session->inbox.wants_read()) begin_read(*session);
   }
 }

@@ -60,6 +60,7 @@ void NodeMachine::Parts::forget(Time now, Session& session) {
   last_move(session);
   Sink here = sink();
   session.inbox.clear(here);
+  stats.queued -= session.inbox.queued();
   // The client was not told that they are stored, so it sends them again.
   for (const WaitingSend& send : session.sends) stats.unanswered -= send.size;
   links.closed(session.id, session.told);

@@ -275,6 +275,42 @@ TEST_F(NodeTest, ReadsOfTheStoreAreBoundedAndInOrder) {
   EXPECT_EQ(all_of<StartRead>(actions)[0].mailbox, "u" + std::to_string(most + 1) + "@x");
 }
 
+class FullNodeTest : public NodeTest {
+ protected:
+  FullNodeTest() : NodeTest(full()) {}
+  static NodeSettings full() {
+    NodeSettings made = settings();
+    made.max_queued_total = 1000;
+    made.few = 2;
+    return made;
+  }
+};
+
+TEST_F(FullNodeTest, WhenMuchWaitsForTransportsOnlyWhoHasNothingWaitingReadsAndLittle) {
+  open(2, "bob@x", "phone", 4);
+  open(3, "cid@x", "phone", 4);
+  node.publish(now, {{"bob@x", 1, 5}}, 0, text(std::string(2000, 'x')));
+  const auto delivered = all_of<Deliver>(take(node));
+  ASSERT_EQ(delivered.size(), 1U);
+  EXPECT_EQ(node.stats().queued, delivered[0].size);
+  node.publish(now, {{"bob@x", 1, 7}}, 0, text("seven"));
+  EXPECT_TRUE(all_of<StartRead>(take(node)).empty());
+  node.publish(now, {{"cid@x", 1, 7}}, 0, text("seven"));
+  auto reads = all_of<StartRead>(take(node));
+  ASSERT_EQ(reads.size(), 1U);
+  EXPECT_EQ(reads[0].mailbox, "cid@x");
+  EXPECT_EQ(reads[0].limit, 2U);
+  node.written(now, 2, delivered[0].size);
+  reads = all_of<StartRead>(take(node));
+  ASSERT_EQ(reads.size(), 1U);
+  EXPECT_EQ(reads[0].mailbox, "bob@x");
+  EXPECT_GT(reads[0].limit, 2U);
+  // What was on its way to who goes is nobody's.
+  node.publish(now, {{"cid@x", 1, 6}}, 0, text("six"));
+  node.gone(now, 3);
+  EXPECT_EQ(node.stats().queued, 0U);
+}
+
 TEST_F(NodeTest, AReadThatFailsIsTriedAgainLater) {
   Hello hello;
   hello.session = 1;

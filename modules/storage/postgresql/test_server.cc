@@ -102,6 +102,13 @@ void TestServer::kill() {
   running_ = false;
 }
 
+int TestServer::pid() const {
+  std::ifstream file(folder_ + "/data/postmaster.pid");
+  int pid = 0;
+  if (!(file >> pid)) throw std::runtime_error("the PostgreSQL server is gone");
+  return pid;
+}
+
 void TestServer::sql(const std::string& text) const {
   run(programs() + "psql -q -v ON_ERROR_STOP=1 -h " + folder_ + " -p " + port_ + " -U im im -c '" +
       [&] {

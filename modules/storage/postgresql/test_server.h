@@ -29,6 +29,8 @@ class TestServer {
   // Over the unix socket; over TCP.
   std::string uri() const { return "postgresql://im@/im?host=" + folder_ + "&port=" + port_; }
   std::string tcp_uri() const { return "postgresql://im:secret@localhost:" + port_ + "/im"; }
+  const std::string& port() const { return port_; }
+  int pid() const;  // of the process that all others of it are children of
   std::string ca() const { return folder_ + "/server.crt"; }
 
  private:
