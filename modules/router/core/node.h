@@ -74,7 +74,7 @@ struct NodeSettings {
   // nothing waiting, and `few` messages at a time: so nobody starves, and the memory stays that plus a few
   // messages a session.
   size_t max_queued_total = 64 << 20;
-  uint32_t few = 10;
+  uint32_t few = 25;
   size_t max_unanswered = 1 << 20;
   // Bytes of sends without an answer, all sessions together: beyond, whoever sends is paused.
   size_t max_unanswered_total = 64 << 20;
