@@ -351,6 +351,7 @@ void NodeShell::leave(Time now) {
 
 void NodeShell::superseded(Time now) {
   if (leaving_) return;
+  host_.set_health(false, "a later start of node " + options_.name + " has taken its place");
   host_.warn(
       "a later start of the node " + options_.name +
       " has joined the cluster: this one is over, and takes no sessions any more. If both are "

@@ -160,8 +160,8 @@ class ServiceMachine {
   ServiceMachine(const ServiceMachine&) = delete;
   ServiceMachine& operator=(const ServiceMachine&) = delete;
 
-  // ---- nodes. That a link's node is who it says it is, the caller has made sure of: the name in
-  // Join is the one of the caller's credentials.
+  // ---- nodes. Whose link it is, the caller has made sure of; which node it is, Join says: nodes are
+  // believed in all that they say.
   void link_up(Time now, LinkId link);
   void link_down(Time now, LinkId link);
   void link_written(Time now, LinkId link, size_t size);
