@@ -66,7 +66,8 @@ std::string Ejabberd::configure(bool archive) const {
   file << "hosts: [localhost]\nloglevel: 2\nauth_method: [sql]\nsql_type: pgsql\n"
        << "sql_server: 127.0.0.1\nsql_port: " << database_.port()
        << "\nsql_database: im\nsql_username: im\nsql_password: secret\nlisten:\n  - port: " << port_
-       << "\n    ip: 127.0.0.1\n    module: ejabberd_c2s\n    access: all\n    shaper: none\n"
+       << "\n    ip: 127.0.0.1\n    module: ejabberd_c2s\n    backlog: 1024\n    access: all\n    "
+          "shaper: none\n"
        << "modules:\n  mod_offline: {}\n";
   if (archive) {
     file << "  mod_mam:\n    db_type: sql\n    default: always\n    assume_mam_usage: true\n";

@@ -82,7 +82,11 @@ ImChat::ImChat(int even_port, int odd_port, size_t users)
     const size_t connection = streams_.connect(user % 2 == 0 ? even_port : odd_port);
     streams_.send(streams_.open(connection), hello_frame(user, "phone", true));
   }
-  while (welcomed_ < users) streams_.turn(1000);
+  const Clock::time_point end = Clock::now() + std::chrono::seconds(60);
+  while (welcomed_ < users) {
+    streams_.turn(1000);
+    if (Clock::now() > end) throw std::runtime_error("a node lets users in too slowly");
+  }
 }
 
 void ImChat::send(size_t user) {

@@ -41,6 +41,7 @@ std::string auth(size_t user) {
 }  // namespace
 
 XmppChat::XmppChat(int port, size_t users) : users_(users) {
+  const Clock::time_point end = Clock::now() + std::chrono::seconds(60);
   for (size_t user = 0; user < users; ++user) {
     users_[user].message = "<message to='u" + std::to_string(user ^ 1U) +
                            "@localhost/r' type='chat' id='1'><body>" +
@@ -49,7 +50,10 @@ XmppChat::XmppChat(int port, size_t users) : users_(users) {
     *sockets_.out(user) += kOpen;
     // It is slow to check passwords, and does not wait for ever.
     constexpr size_t kAtOnce = 16;
-    while (user + 1 == users ? present_ < users : present_ + kAtOnce < user) turn(1000);
+    while (user + 1 == users ? present_ < users : present_ + kAtOnce < user) {
+      turn(1000);
+      if (Clock::now() > end) throw std::runtime_error("the XMPP server lets users in too slowly");
+    }
   }
 }
 
