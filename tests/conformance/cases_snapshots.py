@@ -662,6 +662,7 @@ class ReplaceTest(SnapshotCase):
         before = seen(client, ids)
         items = source.dump()
         go = threading.Event()
+        self.ends(FAILED_PRECONDITION, client.snapshots.Dump(snap.DumpRequest(replacing=True)))
 
         def parts():
             yield snap.SnapshotChunk(items=self.replaced(items)[:-1])
@@ -673,6 +674,8 @@ class ReplaceTest(SnapshotCase):
             self.until_replacing(storage.another())
             self.read_only(client)
             self.assertEqual(seen(client, ids), before)
+            exact = client.snapshots.Dump(snap.DumpRequest(replacing=True), timeout=kit.TIMEOUT)
+            self.assertEqual(sum(len(chunk.items) for chunk in exact), 12)
             self.assertEqual(client.dump()[-1].end, snap.SnapshotEnd(
                 messages=2, mailboxes=2, deliveries=2, collections=2, records=2))
             self.fails(FAILED_PRECONDITION, client.load, self.replaced(items))

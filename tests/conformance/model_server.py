@@ -106,10 +106,12 @@ class Server:
         except Refused as refusal:
             context.abort(refusal.code, refusal.text)
 
-    def dump(self, _request, context):
+    def dump(self, request, context):
         try:
             with self.changed:
                 self.ready()
+                require(not request.replacing or self.model.replacing,
+                        "nothing is being replaced", FAILED_PRECONDITION)
                 items = self.model.dump()
         except Refused as refusal:
             context.abort(refusal.code, refusal.text)

@@ -63,11 +63,14 @@ void StorageModule::register_snapshots() {
   serve("/imctl.storage.v1.Snapshots/Load", &StorageModule::load);
 }
 
-Task<Status> StorageModule::dump(const v1::DumpRequest& /*request*/,
+Task<Status> StorageModule::dump(const v1::DumpRequest& request,
                                  imctl::Writer<v1::SnapshotChunk>& writer) {
   const Status gone(IMCTL_CANCELLED, "the caller went away");
   if (Status status = co_await on_pool(host()); !status.ok()) co_return status;
   if (Status status = ready(); !status.ok()) co_return status;
+  if (request.replacing() && !engine_->replacing()) {
+    co_return Status(IMCTL_FAILED_PRECONDITION, "nothing is being replaced just now");
+  }
   auto open = std::make_shared<OpenDump>();
   {
     Result<std::unique_ptr<SnapshotReader>> reader = engine_->dump();
