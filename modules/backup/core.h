@@ -15,7 +15,9 @@
 #include "imctl/host/v1/settings.pb.h"
 #include "imctl/on_pool.h"
 #include "imctl/sdk.h"
+#include "imctl/storage/v1/mailboxes.pb.h"
 #include "imctl/storage/v1/snapshots.pb.h"
+#include "imctl/user/v1/users.pb.h"
 #include "options.h"
 
 namespace imctl::backup {
@@ -27,6 +29,12 @@ struct Core {
         load(h, "/imctl.storage.v1.Snapshots/Load"),
         settings(h, "/imctl.host.v1.Settings/List"),
         modules(h, "/imctl.host.v1.Modules/List"),
+        users(h, "/imctl.user.v1.Users/Dump"),
+        import_users(h, "/imctl.user.v1.Users/Import"),
+        append(h, "/imctl.storage.v1.Mailboxes/Append"),
+        read_mailbox(h, "/imctl.storage.v1.Mailboxes/Read"),
+        cursors(h, "/imctl.storage.v1.Mailboxes/Cursors"),
+        ack(h, "/imctl.storage.v1.Mailboxes/Ack"),
         made(runs("ok")),
         failed(runs("failed")),
         bytes(h.counter("imctl_backup_bytes_total", "Bytes read for backups, uncompressed")),
@@ -53,6 +61,12 @@ struct Core {
   const Method<imctl::host::v1::ListSettingsRequest, imctl::host::v1::ListSettingsResponse>
       settings;
   const Method<imctl::host::v1::ListModulesRequest, imctl::host::v1::ListModulesResponse> modules;
+  const Method<user::v1::DumpUsersRequest, user::v1::ImportLine> users;
+  const Method<user::v1::ImportUsersRequest, user::v1::ImportUsersResponse> import_users;
+  const Method<storage::v1::AppendRequest, storage::v1::AppendResponse> append;
+  const Method<storage::v1::ReadRequest, storage::v1::ReadResponse> read_mailbox;
+  const Method<storage::v1::CursorsRequest, storage::v1::CursorsResponse> cursors;
+  const Method<storage::v1::AckRequest, storage::v1::Cursor> ack;
   const Metric made, failed, bytes, seconds, last, missed;
 
   mutable std::mutex mutex;

@@ -4,6 +4,7 @@
 
 #include "backups_service.h"
 #include "core.h"
+#include "data_service.h"
 #include "disk.h"
 #include "scheduler.h"
 
@@ -13,7 +14,7 @@ namespace {
 class BackupModule : public Module {
  public:
   explicit BackupModule(const Host& host)
-      : Module(host), core_(host), scheduler_(&core_), backups_(&core_, &scheduler_, this) {}
+      : Module(host), core_(host), scheduler_(&core_), backups_(&core_, &scheduler_, this), data_(&core_, this) {}
 
   ~BackupModule() override { scheduler_.stop(); }
 
@@ -67,6 +68,7 @@ class BackupModule : public Module {
   Core core_;
   Scheduler scheduler_;
   BackupsService backups_;
+  DataService data_;
 };
 
 }  // namespace

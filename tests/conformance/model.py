@@ -141,7 +141,10 @@ class Mailboxes:
             box.last += 1
             box.entries[box.last] = key
             positions.append(mb.Position(mailbox=name, epoch=box.epoch, sequence=box.last))
-        self.deliveries[key] = Delivery(message, timestamp(), positions)
+        when = timestamp()
+        if request.HasField("time") and request.time.ToNanoseconds() < when.ToNanoseconds():
+            when.FromNanoseconds(request.time.ToNanoseconds() // 1_000_000 * 1_000_000)
+        self.deliveries[key] = Delivery(message, when, positions)
         return mb.AppendResponse(positions=positions)
 
     def there(self, delivery):

@@ -82,6 +82,7 @@ struct AppendMessage {
   std::string_view data;               // a serialized imctl.storage.v1.Message
   Buffer bytes;                        // what data points into
   std::vector<std::string> mailboxes;  // at least one, each once
+  int64_t time = 0;                    // when it was stored; 0: now
   std::vector<Place> places;           // out: in order
   bool duplicate = false;              // out: it was stored before
   bool conflict = false;               // out: with other content (same_delivery() in message.h)
