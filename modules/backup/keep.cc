@@ -50,9 +50,9 @@ std::vector<std::string> not_kept(const std::vector<Kept>& backups,
   if (rules.empty() || backups.empty()) return {};
   std::vector<const Kept*> newest_first;
   std::map<std::string, const Kept*> by_id;
-  for (const Kept& backup : backups) {
-    newest_first.push_back(&backup);
-    by_id[backup.id] = &backup;
+  for (auto backup = backups.rbegin(); backup != backups.rend(); ++backup) {
+    newest_first.push_back(&*backup);
+    by_id[backup->id] = &*backup;
   }
   std::stable_sort(newest_first.begin(), newest_first.end(),
                    [](const Kept* a, const Kept* b) { return a->created > b->created; });

@@ -138,7 +138,6 @@ class RealServersTest(Case):
                 server = Prosody(sha256)
                 self.addCleanup(server.discard)
                 content = self.imctl(host, "data", "export", "--format", "xep0227-prosody")
-                (server.folder / "pie").mkdir()
                 with tarfile.open(fileobj=io.BytesIO(content)) as tar:
                     names = tar.getnames()
                     tar.extractall(server.folder / "pie")
