@@ -133,7 +133,7 @@ class Test:
 
     def create(self):
         done, _ = self.killed_during(self.imctl("backup", "create", wait=False),
-                                     self.create_time * 1.2)
+                                     self.create_time * 2)
         assert self.seen() == self.states[self.now]
         listed = self.look_at_files()
         assert not done or len(listed) > len(self.states)
@@ -144,7 +144,7 @@ class Test:
         other = next(id for id in self.states if id != self.now)
         done, _ = self.killed_during(
             self.imctl("backup", "restore", other, "--replace", "--yes", wait=False),
-            self.restore_time * 1.2)
+            self.restore_time * 2)
         seen = self.seen()
         now = [id for id, state in self.states.items() if state == seen]
         assert now, "a mix of the old and the new"
