@@ -7,6 +7,7 @@
 
 #include "disk.h"
 #include "file_writer.h"
+#include "pace.h"
 
 namespace imctl::backup {
 namespace {
@@ -186,7 +187,6 @@ class Making {
     storage::v1::DumpRequest request;
     request.set_replacing(request_.replacing);
     ClientStream<storage::v1::DumpRequest, Buffer> dump(core_->dump, {}, &request);
-    begun_ = Clock::now();
     while (std::optional<Buffer> chunk = co_await dump.read()) {
       if (Status status = co_await on_slow_pool(core_->host); !status.ok()) co_return status;
       if (Status status = writer_->add_dump(chunk->view()); !status.ok()) co_return status;
@@ -196,7 +196,8 @@ class Making {
       if (caller_.progress) {
         if (Status status = co_await caller_.progress(read_); !status.ok()) co_return status;
       }
-      keep_to_rate();
+      if (Status status = co_await on_slow_pool(core_->host); !status.ok()) co_return status;
+      pause(chunk->size());
     }
     Result<Buffer> end = co_await dump.finish();
     if (!end.ok()) co_return end.status();
@@ -205,13 +206,10 @@ class Making {
   }
 
   // On a thread that may wait.
-  void keep_to_rate() const {
-    const uint64_t rate = core_->options()->max_rate;
-    if (rate == 0 || !core_->host.on_pool_thread()) return;
-    const std::chrono::duration<double> due(static_cast<double>(read_) / static_cast<double>(rate));
-    constexpr std::chrono::seconds kLongest{1};
-    const auto wait = std::chrono::duration_cast<Clock::duration>(due) - (Clock::now() - begun_);
-    if (wait.count() > 0) std::this_thread::sleep_for(std::min<Clock::duration>(wait, kLongest));
+  void pause(uint64_t bytes) {
+    const std::shared_ptr<const Options> options = core_->options();
+    const auto wait = pace_.after(bytes, options->max_rate, options->yield);
+    if (wait.count() > 0 && core_->host.on_pool_thread()) std::this_thread::sleep_for(wait);
   }
 
   Task<Status> flush(size_t least) {
@@ -240,7 +238,7 @@ class Making {
   std::optional<FileWriter> writer_;
   std::unique_ptr<Output> output_;
   uint64_t read_ = 0;
-  Clock::time_point begun_;
+  Pace pace_;
 };
 
 }  // namespace

@@ -30,6 +30,7 @@ Result<Options> Options::read(const Settings& settings) {
   options.public_key = from_hex(config.public_key()).value_or("");
   options.level = static_cast<int>(config.level());
   options.max_rate = config.max_rate();
+  options.yield = config.yield();
   options.grace = std::chrono::seconds(config.grace().seconds());
   return options;
 }

@@ -22,6 +22,7 @@ struct Options {
   std::string public_key;  // raw; empty: not encrypted
   int level = 1;
   uint64_t max_rate = 0;
+  bool yield = true;
   std::chrono::seconds grace{0};
   std::string data_dir;
   std::string domain;

@@ -165,7 +165,10 @@ void measure_backup(std::vector<Figure>* figures, uint64_t messages) {
       [&] {
         std::atomic<bool> over{false};
         std::thread backups([&] {
-          while (!over) imctl(host, "backup create --to - ");
+          while (!over) {
+            imctl(host, "backup create --to " + folder.path() + "/again.imctl");
+            fs::remove(folder.path() + "/again.imctl");
+          }
         });
         const Load load = puts();
         over = true;
