@@ -144,9 +144,8 @@ bool Printer::is_file_of(const Message& reply) const {
 
 bool Printer::shows_anything_of(const Message& reply) const {
   if (list_ != nullptr || parts_ || columns_.empty()) return true;
-  return std::any_of(columns_.begin(), columns_.end(), [&](const Column& column) {
-    return !cell(reply, column.path).empty();
-  });
+  return std::any_of(columns_.begin(), columns_.end(),
+                     [&](const Column& column) { return !cell(reply, column.path).empty(); });
 }
 
 void Printer::print_file(const Message& reply) {

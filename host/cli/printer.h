@@ -32,8 +32,8 @@ class Printer {
   Printer(const google::protobuf::Descriptor* reply, const imctl::Verb& verb, View view,
           const Terminal& terminal);
 
-  // Are there the columns that the view names? INVALID_ARGUMENT names those there are. After a reply
-  // that is a file: may it go to where it was to be printed?
+  // Are there the columns that the view names? INVALID_ARGUMENT names those there are. After a
+  // reply that is a file: may it go to where it was to be printed?
   Status check() const { return error_; }
 
   // Is it, or a part of it, a file?

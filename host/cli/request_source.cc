@@ -81,8 +81,8 @@ std::string RequestSource::fill_in(std::string text) const {
 }
 
 bool RequestSource::says_nothing() const {
-  return documents_ == nullptr && lines_ == nullptr && pieces_ == nullptr && given_.values.empty() &&
-         method_->input_type()->field_count() > 0;
+  return documents_ == nullptr && lines_ == nullptr && pieces_ == nullptr &&
+         given_.values.empty() && method_->input_type()->field_count() > 0;
 }
 
 Result<std::optional<std::string>> RequestSource::next() {

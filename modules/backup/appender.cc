@@ -51,9 +51,8 @@ Task<Status> Appender::drain() {
 detail::Detached Appender::append(Origin origin, storage::v1::AppendRequest request) {
   const CallOptions plain;
   Result<storage::v1::AppendResponse> done = co_await core_->append(request, plain);
-  for (int tries = 0; !done.ok() && done.status().code() == IMCTL_RESOURCE_EXHAUSTED &&
-                      tries < kTries;
-       ++tries) {
+  for (int tries = 0;
+       !done.ok() && done.status().code() == IMCTL_RESOURCE_EXHAUSTED && tries < kTries; ++tries) {
     // Others fill the storage's queue. A full disk stays full.
     Status on = co_await on_slow_pool(core_->host);
     if (!on.ok()) break;

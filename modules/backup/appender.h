@@ -22,8 +22,8 @@ class Appender {
 
   Appender(Core* core, Done done) : core_(core), done_(std::move(done)) {}
 
-  // Waits while too many are on their way, or one for the same mailbox. Not OK: the storage cannot be
-  // written to, and nothing more is begun.
+  // Waits while too many are on their way, or one for the same mailbox. Not OK: the storage cannot
+  // be written to, and nothing more is begun.
   Task<Status> add(Origin origin, storage::v1::AppendRequest request);
   // Until all of them are done. To be called before it is destroyed.
   Task<Status> drain();

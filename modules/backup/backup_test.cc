@@ -302,7 +302,10 @@ TEST(FirstRelease, IsRead) {
 }
 
 TEST(Records, AreTakenApartOrRefused) {
-  for (const char* bad : {"\x0B", "\x0A", "\x0A\x05" "abc", "\x0A\xFF\xFF\xFF\xFF\xFF\xFF\xFF"}) {
+  for (const char* bad : {"\x0B", "\x0A",
+                          "\x0A\x05"
+                          "abc",
+                          "\x0A\xFF\xFF\xFF\xFF\xFF\xFF\xFF"}) {
     EXPECT_FALSE(
         for_each_record(bad, [](std::string_view, std::string_view) { return Status(); }).ok());
   }

@@ -154,8 +154,7 @@ Task<Status> BackupsService::restore(
   std::optional<v1::RestoreBackupRequest> first = co_await stream.read();
   if (!first) co_return Status(IMCTL_INVALID_ARGUMENT, "there is no request");
   RestoreRequest request;
-  Result<Selection> selection =
-      Selection::parse({first->only().begin(), first->only().end()});
+  Result<Selection> selection = Selection::parse({first->only().begin(), first->only().end()});
   if (!selection.ok()) co_return selection.status();
   request.selection = std::move(*selection);
   request.replace = first->replace();
@@ -186,8 +185,7 @@ Result<v1::DeleteBackupResponse> BackupsService::remove(const v1::DeleteBackupRe
   if (!dependents.ok()) return dependents.status();
   if (!dependents->empty() && !request.cascade()) {
     return Status(IMCTL_FAILED_PRECONDITION,
-                  "backup " + backup->id() + " is needed by " +
-                      std::to_string(dependents->size()) +
+                  "backup " + backup->id() + " is needed by " + std::to_string(dependents->size()) +
                       " that stand on it, the next of them " + dependents->front().id() +
                       ": --cascade removes them too");
   }
@@ -214,8 +212,8 @@ Result<std::vector<v1::Backup>> prune_backups(const Core& core, const std::vecto
   for (const v1::Backup& backup : *all) {
     // What cannot be read is for people to look at.
     if (backup.id().empty() || !backup.problem().empty()) continue;
-    backups.push_back({backup.id(), backup.parent(),
-                       WallTime(std::chrono::seconds(backup.created().seconds()))});
+    backups.push_back(
+        {backup.id(), backup.parent(), WallTime(std::chrono::seconds(backup.created().seconds()))});
   }
   std::vector<v1::Backup> removed;
   const std::vector<std::string> gone = not_kept(backups, rules);

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-
 namespace imctl::backup {
 namespace {
 
@@ -23,8 +22,7 @@ Result<std::unique_ptr<Chain>> Chain::open(std::unique_ptr<FileReader> top, cons
     const std::string parent = last.header().parent();
     if (parent.empty()) return chain;
     const std::vector<std::string> known = chain->ids();
-    if (known.size() == kMaxFiles ||
-        std::find(known.begin(), known.end(), parent) != known.end()) {
+    if (known.size() == kMaxFiles || std::find(known.begin(), known.end(), parent) != known.end()) {
       return Status(IMCTL_DATA_LOSS, last.name() + " stands on itself");
     }
     Result<std::unique_ptr<FileReader>> file = find(parent);

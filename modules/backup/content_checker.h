@@ -1,5 +1,5 @@
-// Would it restore? Looks at every record of a backup: that it can be read, that the order is that of a
-// dump, that what refers to another is after it, that the counts are those of the trailer.
+// Would it restore? Looks at every record of a backup: that it can be read, that the order is that
+// of a dump, that what refers to another is after it, that the counts are those of the trailer.
 #ifndef IMCTL_BACKUP_CONTENT_CHECKER_H
 #define IMCTL_BACKUP_CONTENT_CHECKER_H
 

@@ -69,8 +69,8 @@ Result<std::unique_ptr<NewFile>> NewFile::create(const std::string& path) {
   if (fs::exists(fs::symlink_status(path))) return disk_error(path, EEXIST);
   const fs::path full(path);
   // Hidden, and of no name that a backup has.
-  std::string temporary = full.parent_path() / ("." + full.filename().string() + ".XXXXXX" +
-                                                std::string(kUnfinished));
+  std::string temporary =
+      full.parent_path() / ("." + full.filename().string() + ".XXXXXX" + std::string(kUnfinished));
   const int fd = ::mkostemps(temporary.data(), kUnfinished.size(), O_CLOEXEC);
   if (fd < 0) return disk_error(path, errno);
   ::flock(fd, LOCK_EX | LOCK_NB);

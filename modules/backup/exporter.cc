@@ -82,7 +82,7 @@ class Exporter {
       user::v1::DumpUsersRequest request;
       request.set_prefix(prefix);
       ClientStream<user::v1::DumpUsersRequest, user::v1::ImportLine> users(core_->users, {},
-                                                                          &request);
+                                                                           &request);
       while (std::optional<user::v1::ImportLine> line = co_await users.read()) {
         if (!prefix.empty() && line->user() != prefix && !line->user().starts_with(prefix + "@")) {
           continue;
@@ -217,8 +217,8 @@ class Exporter {
           continue;
         }
         if (archive) {
-          xml->archived(stanza, entry.time(), std::to_string(entry.epoch()) + "-" +
-                                                  std::to_string(entry.sequence()));
+          xml->archived(stanza, entry.time(),
+                        std::to_string(entry.epoch()) + "-" + std::to_string(entry.sequence()));
         } else {
           xml->offline(stanza, entry.time(), mailbox.substr(mailbox.find('@') + 1));
         }
@@ -241,7 +241,8 @@ class Exporter {
   Task<Status> user(XmlWriter* xml, const user::v1::ImportLine& line, bool all_archived,
                     std::string* to, Scratch* scratch) {
     if (!xml->begin_user(line, request_.mechanism(),
-                         request_.format() == v1::FORMAT_XEP0227_EJABBERD)) leave_out();
+                         request_.format() == v1::FORMAT_XEP0227_EJABBERD))
+      leave_out();
     user_done();
     if (request_.users_only()) {
       xml->end();
@@ -315,8 +316,8 @@ class Exporter {
       if (!source.ok()) co_return source.status();
       tar.begin_file(line.user() + ".xml", (*source)->size());
       for (uint64_t at = 0; at < (*source)->size(); at += kPiece) {
-        std::string piece(
-            static_cast<size_t>(std::min<uint64_t>(kPiece, (*source)->size() - at)), '\0');
+        std::string piece(static_cast<size_t>(std::min<uint64_t>(kPiece, (*source)->size() - at)),
+                          '\0');
         status = (*source)->read(at, piece.data(), piece.size());
         if (!status.ok()) co_return status;
         tar.write(piece);

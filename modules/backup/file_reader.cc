@@ -33,10 +33,10 @@ Status FileReader::read_header() {
     return frames_->damaged((*frame)->offset, "the header cannot be read");
   }
   if (header.format() != kFormat) {
-    return {IMCTL_FAILED_PRECONDITION,
-            name() + " is of format " + std::to_string(header.format()) + ", made by imctl " +
-                header.imctl_version() + "; this one reads format " + std::to_string(kFormat) +
-                ": use the version that made it, or a newer one"};
+    return {IMCTL_FAILED_PRECONDITION, name() + " is of format " + std::to_string(header.format()) +
+                                           ", made by imctl " + header.imctl_version() +
+                                           "; this one reads format " + std::to_string(kFormat) +
+                                           ": use the version that made it, or a newer one"};
   }
   header_ = std::move(header);
   return {};
@@ -123,10 +123,9 @@ Status FileReader::check_trailer(const Frame& frame) {
   }
   const bool good =
       index_read_ && trailer.blocks() == blocks_ &&
-      (locked() ||
-       (trailer.own_blocks() == static_cast<uint64_t>(index_.blocks_size()) &&
-        trailer.size() == bytes_ &&
-        sum(trailer.stored()) + trailer.settings() + trailer.modules() == records_));
+      (locked() || (trailer.own_blocks() == static_cast<uint64_t>(index_.blocks_size()) &&
+                    trailer.size() == bytes_ &&
+                    sum(trailer.stored()) + trailer.settings() + trailer.modules() == records_));
   if (!good) return frames_->damaged(frame.offset, "the counts are not those of the file");
   trailer_ = std::move(trailer);
   return {};

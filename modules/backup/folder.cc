@@ -109,8 +109,8 @@ Result<v1::Backup> Folder::find(const std::string& name) const {
                                        ": `imctl backup list` shows those that there are");
   }
   if (name != "last" && all->size() > 1) {
-    return Status(IMCTL_INVALID_ARGUMENT,
-                  std::to_string(all->size()) + " backups begin with " + name + ": give more of it");
+    return Status(IMCTL_INVALID_ARGUMENT, std::to_string(all->size()) + " backups begin with " +
+                                              name + ": give more of it");
   }
   return std::move(all->back());
 }

@@ -23,7 +23,8 @@ class Folder {
 
   // By time, the oldest first. A file that cannot be read is in it, with its `problem`.
   Result<std::vector<v1::Backup>> list() const;
-  // Of an id, the first digits of one, or "last". NOT_FOUND, or INVALID_ARGUMENT if several begin so.
+  // Of an id, the first digits of one, or "last". NOT_FOUND, or INVALID_ARGUMENT if several begin
+  // so.
   Result<v1::Backup> find(const std::string& name) const;
   // The file of a whole id.
   Result<std::unique_ptr<FileReader>> open(const std::string& id) const;

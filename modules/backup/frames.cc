@@ -68,9 +68,8 @@ FrameReader::FrameReader(std::shared_ptr<Source> source, std::string name)
     : source_(std::move(source)), name_(std::move(name)), hash_(hash_of(kMagic)) {}
 
 Status FrameReader::damaged(uint64_t offset, const std::string& why) const {
-  return {IMCTL_DATA_LOSS,
-          name_ + " is damaged: at byte " + std::to_string(offset) + " " + why +
-              ": take another copy of it, or another backup"};
+  return {IMCTL_DATA_LOSS, name_ + " is damaged: at byte " + std::to_string(offset) + " " + why +
+                               ": take another copy of it, or another backup"};
 }
 
 Status FrameReader::magic() const {

@@ -91,7 +91,8 @@ class Importer {
       return {};
     }
     if (files.size() > 1) {
-      return {IMCTL_INVALID_ARGUMENT, "a tar of several files of JSON lines: import them one by one"};
+      return {IMCTL_INVALID_ARGUMENT,
+              "a tar of several files of JSON lines: import them one by one"};
     }
     reader_ = json_reader(std::move(files.front()), [this](const std::string& line) {
       return core_->host.from_json("imctl.backup.v1.ExchangeLine", line);
@@ -159,12 +160,8 @@ class Importer {
         users_.push_back(std::move(*record.line.mutable_user()));
         if (users_.size() >= kUsers) status = co_await write_users();
         break;
-      case v1::ExchangeLine::kMessage:
-        status = co_await take_message(std::move(record));
-        break;
-      case v1::ExchangeLine::kCursor:
-        status = co_await take_cursor(record.line.cursor());
-        break;
+      case v1::ExchangeLine::kMessage: status = co_await take_message(std::move(record)); break;
+      case v1::ExchangeLine::kCursor: status = co_await take_cursor(record.line.cursor()); break;
       default: break;
     }
     co_return status;
@@ -291,8 +288,9 @@ class Importer {
   Status first_bad() {
     std::lock_guard lock(mutex_);
     if (bad_.empty()) return {};
-    return {IMCTL_INVALID_ARGUMENT, bad_.front().file() + ":" + std::to_string(bad_.front().line()) +
-                                        ": " + bad_.front().reason()};
+    return {IMCTL_INVALID_ARGUMENT, bad_.front().file() + ":" +
+                                        std::to_string(bad_.front().line()) + ": " +
+                                        bad_.front().reason()};
   }
 
   template <class Change>

@@ -7,8 +7,7 @@
 
 namespace imctl::backup {
 
-Task<Status> import_data(Core* core,
-                         Stream<v1::ImportDataRequest, v1::ImportDataResponse>& stream);
+Task<Status> import_data(Core* core, Stream<v1::ImportDataRequest, v1::ImportDataResponse>& stream);
 
 }  // namespace imctl::backup
 

@@ -35,9 +35,9 @@ class JsonReader final : public ExchangeReader {
       record->bad = "it is no JSON object that docs/interchange.md knows";
       record->line.Clear();
     } else if (record->line.has_imctl() && record->line.imctl().format() != 1) {
-      return Status(IMCTL_INVALID_ARGUMENT,
-                    "the file is of format " + std::to_string(record->line.imctl().format()) +
-                        "; this one reads format 1: use a newer version");
+      return Status(IMCTL_INVALID_ARGUMENT, "the file is of format " +
+                                                std::to_string(record->line.imctl().format()) +
+                                                "; this one reads format 1: use a newer version");
     }
     return true;
   }

@@ -24,10 +24,10 @@ struct Kept {
   WallTime created;
 };
 
-// Of each rule: of the last `count` hours, days, weeks, months or years in which there are backups, the
-// newest of each, by the clock of this machine. With them go those that they stand on, and the
-// newest of all. Of the same second, a later one in the list is newer. Without rules: all. Gives the
-// ids of the others, in the order given.
+// Of each rule: of the last `count` hours, days, weeks, months or years in which there are backups,
+// the newest of each, by the clock of this machine. With them go those that they stand on, and the
+// newest of all. Of the same second, a later one in the list is newer. Without rules: all. Gives
+// the ids of the others, in the order given.
 std::vector<std::string> not_kept(const std::vector<Kept>& backups,
                                   const std::vector<KeepRule>& rules);
 

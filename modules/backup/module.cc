@@ -14,7 +14,11 @@ namespace {
 class BackupModule : public Module {
  public:
   explicit BackupModule(const Host& host)
-      : Module(host), core_(host), scheduler_(&core_), backups_(&core_, &scheduler_, this), data_(&core_, this) {}
+      : Module(host),
+        core_(host),
+        scheduler_(&core_),
+        backups_(&core_, &scheduler_, this),
+        data_(&core_, this) {}
 
   ~BackupModule() override { scheduler_.stop(); }
 

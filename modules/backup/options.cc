@@ -22,8 +22,7 @@ Result<Options> Options::read(const Settings& settings) {
     if (!time.ok()) return time.status();
     options.schedule.push_back(std::move(*time));
   }
-  Result<std::vector<KeepRule>> keep =
-      parse_keep({config.keep().begin(), config.keep().end()});
+  Result<std::vector<KeepRule>> keep = parse_keep({config.keep().begin(), config.keep().end()});
   if (!keep.ok()) return keep.status();
   options.keep = std::move(*keep);
   options.incrementals = config.incrementals();

@@ -93,9 +93,8 @@ class CommandOutput final : public Output {
     return status;
   }
   static Status failed(int status, const std::string& what) {
-    const std::string how = WIFEXITED(status)
-                                ? "exit code " + std::to_string(WEXITSTATUS(status))
-                                : "signal " + std::to_string(WTERMSIG(status));
+    const std::string how = WIFEXITED(status) ? "exit code " + std::to_string(WEXITSTATUS(status))
+                                              : "signal " + std::to_string(WTERMSIG(status));
     return {IMCTL_UNAVAILABLE, "the command of the setting `target` " + what + " (" + how +
                                    "): what it says is in the host's standard error"};
   }
@@ -143,8 +142,8 @@ Result<std::unique_ptr<Output>> command_output(const std::string& command,
   posix_spawnattr_setsigmask(&attributes, &none);
   posix_spawnattr_setsigdefault(&attributes, &defaults);
   posix_spawnattr_setpgroup(&attributes, 0);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
-                                            POSIX_SPAWN_SETSIGDEF);
+  posix_spawnattr_setflags(&attributes,
+                           POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
   std::string name = "IMCTL_BACKUP_NAME=" + Folder::file_name(header);
   std::vector<char*> environment = {name.data()};
   for (char** entry = ::environ; *entry != nullptr; ++entry) environment.push_back(*entry);
@@ -154,8 +153,8 @@ Result<std::unique_ptr<Output>> command_output(const std::string& command,
   std::string text = command;
   char* arguments[] = {shell.data(), flag.data(), text.data(), nullptr};
   pid_t child = 0;
-  const int error = ::posix_spawn(&child, shell.c_str(), &actions, &attributes, arguments,
-                                  environment.data());
+  const int error =
+      ::posix_spawn(&child, shell.c_str(), &actions, &attributes, arguments, environment.data());
   posix_spawn_file_actions_destroy(&actions);
   posix_spawnattr_destroy(&attributes);
   ::close(sockets[1]);

@@ -45,8 +45,7 @@ Pace::Clock::duration Pace::after(uint64_t bytes, uint64_t rate, bool yields) {
   if (rate > 0) {
     const std::chrono::duration<double> due(static_cast<double>(bytes_) /
                                             static_cast<double>(rate));
-    pause = std::max(pause,
-                     std::chrono::duration_cast<Clock::duration>(due) - (now - begun_));
+    pause = std::max(pause, std::chrono::duration_cast<Clock::duration>(due) - (now - begun_));
   }
   pause = std::clamp<Clock::duration>(pause, Clock::duration(0), kLongest);
   piece_ = now + pause;

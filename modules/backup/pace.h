@@ -1,5 +1,5 @@
-// How fast work may go that has time: at full speed while the processors have nothing else to do, and
-// with long pauses while they are busy, so that others hardly notice it.
+// How fast work may go that has time: at full speed while the processors have nothing else to do,
+// and with long pauses while they are busy, so that others hardly notice it.
 #ifndef IMCTL_BACKUP_PACE_H
 #define IMCTL_BACKUP_PACE_H
 

@@ -1,6 +1,6 @@
-// Records as they stand in blocks, one after another: 0x0A, the length as a varint, the bytes. That is
-// how protobuf has the elements of a repeated field 1, so a chunk of a dump is read, and written,
-// without taking its items apart.
+// Records as they stand in blocks, one after another: 0x0A, the length as a varint, the bytes. That
+// is how protobuf has the elements of a repeated field 1, so a chunk of a dump is read, and
+// written, without taking its items apart.
 #ifndef IMCTL_BACKUP_RECORDS_H
 #define IMCTL_BACKUP_RECORDS_H
 

@@ -101,9 +101,10 @@ class Restoring {
   }
 
   static Status not_empty() {
-    return {IMCTL_FAILED_PRECONDITION,
-            "the storage is not empty: --replace puts the backup in the place of what is there, after "
-            "a backup of that"};
+    return {
+        IMCTL_FAILED_PRECONDITION,
+        "the storage is not empty: --replace puts the backup in the place of what is there, after "
+        "a backup of that"};
   }
 
   Task<Status> look() {
@@ -188,9 +189,10 @@ class Restoring {
     Result<v1::CreateBackupResponse> made =
         co_await make_backup(core_, std::move(safety), std::move(caller));
     if (!made.ok()) {
-      co_return Status(made.status().code(),
-                       "nothing was changed, because what is there could not be backed up before: " +
-                           made.status().message());
+      co_return Status(
+          made.status().code(),
+          "nothing was changed, because what is there could not be backed up before: " +
+              made.status().message());
     }
     response_.set_safety_backup(made->id());
     co_return Status();

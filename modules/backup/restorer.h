@@ -1,5 +1,5 @@
-// Puts a backup back: first all of it is read and checked, then it goes to the storage, which changes as
-// a whole or not at all.
+// Puts a backup back: first all of it is read and checked, then it goes to the storage, which
+// changes as a whole or not at all.
 #ifndef IMCTL_BACKUP_RESTORER_H
 #define IMCTL_BACKUP_RESTORER_H
 

@@ -22,15 +22,15 @@ Result<ScheduleTime> ScheduleTime::parse(const std::string& text) {
   ScheduleTime time;
   time.text_ = text;
   if (text.starts_with("at ") && text.size() == 8 && text[5] == ':') {
-    if (!number(text, 3, 5, &time.hour_) || !number(text, 6, 8, &time.minute_) ||
-        time.hour_ > 23 || time.minute_ > 59) {
+    if (!number(text, 3, 5, &time.hour_) || !number(text, 6, 8, &time.minute_) || time.hour_ > 23 ||
+        time.minute_ > 59) {
       return bad(text);
     }
     return time;
   }
   int count = 0;
-  if (!text.starts_with("every ") || text.size() < 8 ||
-      !number(text, 6, text.size() - 1, &count) || count == 0) {
+  if (!text.starts_with("every ") || text.size() < 8 || !number(text, 6, text.size() - 1, &count) ||
+      count == 0) {
     return bad(text);
   }
   switch (text.back()) {

@@ -69,16 +69,16 @@ void Scheduler::run() {
   }
 }
 
-// With mutex_ held. An entry that is new counts from when it was first seen; one that failed is tried
-// again soon.
+// With mutex_ held. An entry that is new counts from when it was first seen; one that failed is
+// tried again soon.
 WallTime Scheduler::due(const ScheduleTime& time) {
   v1::ScheduledRun& run = (*state_.mutable_runs())[time.text()];
   if (!run.has_first_seen()) {
     *run.mutable_first_seen() = to_stamp(now());
     write_state();
   }
-  const WallTime next = time.next(
-      to_time(run.has_last_success() ? run.last_success() : run.first_seen()));
+  const WallTime next =
+      time.next(to_time(run.has_last_success() ? run.last_success() : run.first_seen()));
   if (run.last_error().empty() || !run.has_last_start()) return next;
   return std::max(next, to_time(run.last_start()) + kRetry);
 }

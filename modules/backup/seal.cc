@@ -90,10 +90,10 @@ Result<Seal> Seal::open(const v1::Encryption& encryption, const std::string& sec
       crypto_box_seal_open(bytes(key), bytes(std::string_view(sealed)), sealed.size(),
                            bytes(std::string_view(encryption.public_key())),
                            bytes(std::string_view(secret_key))) != 0) {
-    return Status(IMCTL_UNAUTHENTICATED,
-                  "the backup is encrypted for the public key " +
-                      to_hex(encryption.public_key()) + ", and the key that was given is not its "
-                      "secret key");
+    return Status(IMCTL_UNAUTHENTICATED, "the backup is encrypted for the public key " +
+                                             to_hex(encryption.public_key()) +
+                                             ", and the key that was given is not its "
+                                             "secret key");
   }
   return Seal(std::move(key));
 }

@@ -22,8 +22,9 @@ Result<Selection> Selection::parse(const std::vector<std::string>& only) {
                                                             : what);
     } else {
       return Status(IMCTL_INVALID_ARGUMENT,
-                    "only: `" + what + "` is nothing of a backup: there are users, mailboxes, "
-                    "messages, records, MODULE/COLLECTION and MODULE/*");
+                    "only: `" + what +
+                        "` is nothing of a backup: there are users, mailboxes, "
+                        "messages, records, MODULE/COLLECTION and MODULE/*");
     }
   }
   return selection;
@@ -36,8 +37,8 @@ bool Selection::has(SnapshotItem::ItemCase kind, std::string_view item) const {
   if (records_ || collections_.empty()) return records_;
   SnapshotItem parsed;
   if (!parsed.ParseFromArray(item.data(), static_cast<int>(item.size()))) return false;
-  const std::string& name = parsed.has_record() ? parsed.record().collection()
-                                                : parsed.collection().collection();
+  const std::string& name =
+      parsed.has_record() ? parsed.record().collection() : parsed.collection().collection();
   for (const std::string& wanted : collections_) {
     if (wanted.ends_with('/') ? name.starts_with(wanted) : name == wanted) return true;
   }

@@ -1,4 +1,5 @@
-// A file that comes in the messages of a stream, put by on the disk: it has to be read more than once.
+// A file that comes in the messages of a stream, put by on the disk: it has to be read more than
+// once.
 #ifndef IMCTL_BACKUP_UPLOAD_H
 #define IMCTL_BACKUP_UPLOAD_H
 

@@ -190,8 +190,8 @@ class Xep0227Reader final : public ExchangeReader {
   static std::string root_of(const ImportFile& file) {
     Input input{file.source, 0};
     Complaint complaint;
-    std::unique_ptr<xmlTextReader, FreeReader> reader(xmlReaderForIO(
-        read_input, nullptr, &input, file.name.c_str(), nullptr, XML_PARSE_NONET));
+    std::unique_ptr<xmlTextReader, FreeReader> reader(
+        xmlReaderForIO(read_input, nullptr, &input, file.name.c_str(), nullptr, XML_PARSE_NONET));
     xmlTextReaderSetErrorHandler(reader.get(), complain, &complaint);
     while (xmlTextReaderRead(reader.get()) == 1) {
       if (xmlTextReaderNodeType(reader.get()) == XML_READER_TYPE_ELEMENT) {
@@ -274,7 +274,8 @@ class Xep0227Reader final : public ExchangeReader {
     if (file == nullptr) file = find(href);
     skip_ = true;
     if (file == nullptr) {
-      return bad(here(), "it includes `" + href + "`, which is not there: import a tar of all files");
+      return bad(here(),
+                 "it includes `" + href + "`, which is not there: import a tar of all files");
     }
     if (stack_.size() >= kMaxIncludes) return bad(here(), "too many files include each other");
     skip_ = false;
@@ -335,8 +336,8 @@ class Xep0227Reader final : public ExchangeReader {
     if (is_key(from_base64(inner))) {
       for (std::string& part : parts) part = from_base64(part);
     }
-    const std::string line = content(child(node, "iter-count")) + "," + parts[0] + "," + parts[1] +
-                             "," + parts[2];
+    const std::string line =
+        content(child(node, "iter-count")) + "," + parts[0] + "," + parts[1] + "," + parts[2];
     // Prosody's migrator calls all of them SCRAM-SHA-1: their size is what counts.
     const bool known = mechanism == "SCRAM-SHA-1" || mechanism == "SCRAM-SHA-256";
     if (known && from_base64(parts[1]).size() == 32) {

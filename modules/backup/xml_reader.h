@@ -1,5 +1,5 @@
-// Reads files of XEP-0227 (Portable Import/Export Format), version 1.1: hosts, users with passwords or
-// parts of SCRAM, messages kept for them and archives. Files may include others (XInclude).
+// Reads files of XEP-0227 (Portable Import/Export Format), version 1.1: hosts, users with passwords
+// or parts of SCRAM, messages kept for them and archives. Files may include others (XInclude).
 #ifndef IMCTL_BACKUP_XML_READER_H
 #define IMCTL_BACKUP_XML_READER_H
 

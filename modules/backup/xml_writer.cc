@@ -33,8 +33,7 @@ struct FreeTextWriter {
 using TextWriter = std::unique_ptr<xmlTextWriter, FreeTextWriter>;
 
 TextWriter writer_to(std::string* out) {
-  return TextWriter(
-      xmlNewTextWriter(xmlOutputBufferCreateIO(append, nullptr, out, nullptr)));
+  return TextWriter(xmlNewTextWriter(xmlOutputBufferCreateIO(append, nullptr, out, nullptr)));
 }
 
 // May the text stand in XML at all?
@@ -72,8 +71,8 @@ struct FreeDoc {
   void operator()(xmlDoc* doc) const { xmlFreeDoc(doc); }
 };
 
-// What servers that import it want of a message that is kept for a user: who it is from, and when it
-// came.
+// What servers that import it want of a message that is kept for a user: who it is from, and when
+// it came.
 std::string completed(const std::string& stanza, const google::protobuf::Timestamp& time,
                       const std::string& from) {
   std::unique_ptr<xmlDoc, FreeDoc> doc(

@@ -1,5 +1,5 @@
-// Messages of XMPP as they are kept here, and back. The stanza is kept whole, in the event's attribute
-// `xmppstanza`, so that it leaves as it came; the event's text is its body.
+// Messages of XMPP as they are kept here, and back. The stanza is kept whole, in the event's
+// attribute `xmppstanza`, so that it leaves as it came; the event's text is its body.
 #ifndef IMCTL_BACKUP_XMPP_MESSAGE_H
 #define IMCTL_BACKUP_XMPP_MESSAGE_H
 
@@ -21,8 +21,8 @@ struct XmppMessage {
   std::string stamp;  // of its <delay>; RFC 3339
 };
 
-// In the mailbox of a user. The same stanza of the same time gets the same id there, so that importing it
-// twice stores it once; in other mailboxes it gets others.
+// In the mailbox of a user. The same stanza of the same time gets the same id there, so that
+// importing it twice stores it once; in other mailboxes it gets others.
 storage::v1::Message to_message(const XmppMessage& from, const std::string& mailbox);
 
 }  // namespace imctl::backup

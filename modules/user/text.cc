@@ -1,9 +1,9 @@
 #include "text.h"
 
-#include <cstring>
-#include <ctime>
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
+#include <ctime>
 
 namespace imctl::user {
 namespace {

@@ -118,9 +118,8 @@ Taken take(const StorageHost& host, const std::string& folder) {
   taken.size = size_of_backup(folder);
   Memory memory(host);
   // A backup of what is there is made before, too.
-  taken.restore = seconds_of([&] {
-    imctl(host, "backup restore --upload " + folder + "/ours.imctl --replace --yes");
-  });
+  taken.restore = seconds_of(
+      [&] { imctl(host, "backup restore --upload " + folder + "/ours.imctl --replace --yes"); });
   taken.restore_memory = memory.stop();
   return taken;
 }
@@ -148,8 +147,8 @@ void measure_backup(std::vector<Figure>* figures, uint64_t messages) {
   fs::create_directory(ours);
   const Taken taken = take(host, ours);
   const std::string copy = folder.path() + "/copy.db";
-  const double copied = seconds_of(
-      [&] { sqlite_backup(host.folder() + "/storage-sqlite/messages.db", copy); });
+  const double copied =
+      seconds_of([&] { sqlite_backup(host.folder() + "/storage-sqlite/messages.db", copy); });
   shell("zstd -q -3 " + copy + " -o " + copy + ".zst");
   report(figures, "sqlite", taken, "sqlite3 .backup", copied, fs::file_size(copy + ".zst"),
          static_cast<double>(messages * kMessageBytes) / kMega);
@@ -180,8 +179,8 @@ void measure_backup(std::vector<Figure>* figures, uint64_t messages) {
   p99.goal = "< 2x";
   p99.met = p99.ratio && *p99.ratio < 2;
   figures->push_back(p99);
-  figures->push_back(turns.rate("sqlite: puts at full load while a backup is made", "msg/s",
-                                "without", 0));
+  figures->push_back(
+      turns.rate("sqlite: puts at full load while a backup is made", "msg/s", "without", 0));
 }
 
 #ifdef IMCTL_BENCH_POSTGRESQL

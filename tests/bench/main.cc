@@ -157,8 +157,7 @@ int run(int argc, char** argv) {
       {"users", [&] { measure_users(&figures, rounds, options.users); }},
       {"backup-sqlite", [&] { measure_backup(&figures, options.backup_messages); }},
 #ifdef IMCTL_BENCH_POSTGRESQL
-      {"backup-postgresql",
-       [&] { measure_backup_postgresql(&figures, options.backup_messages); }},
+      {"backup-postgresql", [&] { measure_backup_postgresql(&figures, options.backup_messages); }},
       {"storage-postgresql", [&] { measure_postgresql(&figures, rounds); }},
 #endif
   };

@@ -145,9 +145,9 @@ struct CommitRecords {
 // be true until an `end` was committed. Epochs and revisions are stored as they come; a
 // collection's changes before the load are not known.
 //
-// With `replace` in `begin` they go beside what is there, replacing() is true, and the commit of the
-// `end` puts them in its place, all or nothing. `abandon`, without items, ends it without that; so
-// does the end of the process.
+// With `replace` in `begin` they go beside what is there, replacing() is true, and the commit of
+// the `end` puts them in its place, all or nothing. `abandon`, without items, ends it without that;
+// so does the end of the process.
 struct LoadSnapshot {
   std::vector<v1::SnapshotItem> items;
   bool abandon = false;

@@ -150,10 +150,11 @@ Task<Status> StorageModule::load_items(Reader<v1::SnapshotChunk>& reader, LoadCh
     if (Status status = co_await write_load(std::move(work)); !status.ok()) co_return status;
   }
   if (checker->ended()) co_return Status();
-  co_return Status(IMCTL_DATA_LOSS,
-                   std::string("the dump was cut off: it has no end. ") +
-                       (checker->replaces() ? "What was stored is as it was"
-                                            : "The storage is refused until a whole one is loaded"));
+  co_return Status(
+      IMCTL_DATA_LOSS,
+      std::string("the dump was cut off: it has no end. ") +
+          (checker->replaces() ? "What was stored is as it was"
+                               : "The storage is refused until a whole one is loaded"));
 }
 
 Task<Result<v1::LoadResponse>> StorageModule::load(Reader<v1::SnapshotChunk>& reader) {

@@ -287,9 +287,7 @@ void end_load(Connection* db) {
       " (SELECT coalesce(max(epoch), 0) FROM mailboxes)))");
 }
 
-bool ends(const LoadSnapshot& work) {
-  return !work.items.empty() && work.items.back().has_end();
-}
+bool ends(const LoadSnapshot& work) { return !work.items.empty() && work.items.back().has_end(); }
 
 }  // namespace
 

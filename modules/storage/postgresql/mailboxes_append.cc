@@ -153,7 +153,8 @@ class Appending {
     auto queue_bodies = [&] {
       db_->queue(
           "INSERT INTO deliveries (n, time, key, entries, places, data)"
-          " SELECT unnest($1::int8[]), unnest($2::int8[]), unnest($3::uuid[]), unnest($4::int8[])::int4,"
+          " SELECT unnest($1::int8[]), unnest($2::int8[]), unnest($3::uuid[]), "
+          "unnest($4::int8[])::int4,"
           " unnest($5::bytea[]), unnest($6::bytea[])",
           Params::of(std::move(ns), std::move(times), std::move(keys), std::move(counts),
                      std::move(places), std::move(data)));

@@ -91,7 +91,7 @@ class PostgresEngine : public Engine {
   Numbers numbers_;
   Buckets buckets_;
   MessageCleaner cleaner_;
-  uint64_t load_ = 0;        // which load is ours
+  uint64_t load_ = 0;  // which load is ours
   std::unique_ptr<Replacement> replacement_;
   bool committing_ = false;  // a COMMIT may be on its way
 

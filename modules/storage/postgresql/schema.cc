@@ -160,8 +160,8 @@ void stage(Connection* db, const std::string& schema, const Database& database) 
   db->query("SET LOCAL search_path = " + staged(schema) + ", " + quoted(schema));
   create_tables(db, database.secret, database.bucket_ms);
   for (const char* table : {"mailboxes", "collections"}) {
-    const int64_t last = db->query("SELECT coalesce(max(id), 0) FROM " + quoted(schema) + "." + table)
-                             .number(0, 0);
+    const int64_t last =
+        db->query("SELECT coalesce(max(id), 0) FROM " + quoted(schema) + "." + table).number(0, 0);
     db->query(std::string("ALTER TABLE ") + table + " ALTER id RESTART WITH " +
               std::to_string(last + 1));
   }

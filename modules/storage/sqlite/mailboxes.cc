@@ -114,7 +114,8 @@ void Mailboxes::append(AppendMessage* work, int64_t now) {
     places.push_back({row.id, ++row.last});
     work->places.push_back({name, row.epoch, row.last});
   }
-  const Location at = log_->insert(key, work->time != 0 ? work->time : now, work->data, pack(places));
+  const Location at =
+      log_->insert(key, work->time != 0 ? work->time : now, work->data, pack(places));
   for (const PlaceById& place : places) {
     {
       Query query(*connection_, "UPDATE mailboxes SET last=? WHERE id=?");

@@ -44,9 +44,7 @@ bool replaces(const LoadSnapshot& load) {
   return !load.items.empty() && load.items.front().begin().replace();
 }
 
-bool ends(const LoadSnapshot& load) {
-  return !load.items.empty() && load.items.back().has_end();
-}
+bool ends(const LoadSnapshot& load) { return !load.items.empty() && load.items.back().has_end(); }
 
 }  // namespace
 
@@ -114,8 +112,9 @@ Status ReplaceableEngine::stage() {
   abandon();
   if (current_ == nullptr) return gone();
   if (current_->loading()) {
-    return {IMCTL_FAILED_PRECONDITION,
-            "a load did not come to its end, so there is nothing to replace: load without `replace`"};
+    return {
+        IMCTL_FAILED_PRECONDITION,
+        "a load did not come to its end, so there is nothing to replace: load without `replace`"};
   }
   Options options = options_;
   options.path = staged_path(options_.path);
@@ -227,8 +226,7 @@ Result<Cursors> ReplaceableEngine::cursors(std::string_view mailbox) {
 Result<std::vector<MailboxState>> ReplaceableEngine::list_mailboxes(std::string_view prefix,
                                                                     std::string_view after,
                                                                     size_t limit) {
-  return with_current(
-      [&](Engine* engine) { return engine->list_mailboxes(prefix, after, limit); });
+  return with_current([&](Engine* engine) { return engine->list_mailboxes(prefix, after, limit); });
 }
 
 Result<std::optional<RecordRow>> ReplaceableEngine::get_record(std::string_view collection,

@@ -20,8 +20,8 @@
 
 namespace imctl::storage {
 
-// Of a file that this process alone writes; see replaceable.h, which sees to that and to whatever is
-// to replace the file.
+// Of a file that this process alone writes; see replaceable.h, which sees to that and to whatever
+// is to replace the file.
 class SqliteEngine final : public Engine {
  public:
   static Result<std::unique_ptr<Engine>> open(const Options& options, const Retention& retention);
