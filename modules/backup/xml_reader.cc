@@ -19,12 +19,9 @@ namespace imctl::backup {
 namespace {
 
 constexpr char kPie[] = "urn:xmpp:pie:0";
-constexpr char kPieScram[] = "urn:xmpp:pie:0#scram";
 constexpr char kXInclude[] = "http://www.w3.org/2001/XInclude";
 constexpr char kXIncludeOld[] = "http://www.w3.org/2003/XInclude";
 constexpr size_t kMaxIncludes = 16;
-// Of an element that is read as a whole: a message, or parts of SCRAM.
-constexpr uint64_t kMaxElement = uint64_t{8} << 20U;
 
 struct FreeReader {
   void operator()(xmlTextReader* reader) const { xmlFreeTextReader(reader); }
