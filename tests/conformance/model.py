@@ -142,6 +142,7 @@ class Mailboxes:
             box.entries[box.last] = key
             positions.append(mb.Position(mailbox=name, epoch=box.epoch, sequence=box.last))
         when = timestamp()
+        require(not request.HasField("time") or request.time.ToNanoseconds() >= 0, "before 1970")
         if request.HasField("time") and request.time.ToNanoseconds() < when.ToNanoseconds():
             when.FromNanoseconds(request.time.ToNanoseconds() // 1_000_000 * 1_000_000)
         self.deliveries[key] = Delivery(message, when, positions)
