@@ -38,6 +38,11 @@ const FieldDescriptor* find_file(const Descriptor* reply) {
   return nullptr;
 }
 
+Status for_a_file() {
+  return {IMCTL_INVALID_ARGUMENT,
+          "the reply is a file, which is not for a terminal: redirect it, `> FILE`"};
+}
+
 }  // namespace
 
 View view_of(const Flags& flags) {
@@ -51,10 +56,8 @@ Printer::Printer(const Descriptor* reply, const imctl::Verb& verb, View view,
   style_ = {view_.headers, wide ? 0 : terminal.width, terminal.color, 0};
   if (view_.format == Format::kTable) file_ = find_file(reply);
   if (view_.format == Format::kTable && view_.columns.empty()) line_ = verb.line();
-  if (file_ != nullptr && terminal.width != 0) {
-    error_ = Status(IMCTL_INVALID_ARGUMENT,
-                    "the reply is a file, which is not for a terminal: redirect it, `> FILE`");
-  }
+  to_terminal_ = terminal.width != 0;
+  if (file_ != nullptr && !file_->has_presence() && to_terminal_) error_ = for_a_file();
   const FieldDescriptor* list = reply->FindFieldByName(verb.rows());
   if (is_list(list)) {
     list_ = list;
@@ -134,12 +137,30 @@ void Printer::sort(Message* reply) const {
   }
 }
 
-void Printer::print(Message* reply) {
-  ++replies_;
-  if (file_ != nullptr) {
-    out_ << reply->GetReflection()->GetString(*reply, file_) << std::flush;
+bool Printer::is_file_of(const Message& reply) const {
+  if (file_ == nullptr) return false;
+  return !file_->has_presence() || reply.GetReflection()->HasField(reply, file_);
+}
+
+bool Printer::shows_anything_of(const Message& reply) const {
+  if (list_ != nullptr || parts_ || columns_.empty()) return true;
+  return std::any_of(columns_.begin(), columns_.end(),
+                     [&](const Column& column) { return !cell(reply, column.path).empty(); });
+}
+
+void Printer::print_file(const Message& reply) {
+  if (to_terminal_) {
+    error_ = for_a_file();
     return;
   }
+  out_ << reply.GetReflection()->GetString(reply, file_) << std::flush;
+  file_printed_ = true;
+}
+
+void Printer::print(Message* reply) {
+  ++replies_;
+  if (is_file_of(*reply)) return print_file(*reply);
+  if (file_printed_) return;
   if (sorted_ != nullptr) sort(reply);
   const auto* reflection = reply->GetReflection();
   bool table = view_.format == Format::kTable || view_.format == Format::kWide;

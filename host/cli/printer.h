@@ -32,11 +32,18 @@ class Printer {
   Printer(const google::protobuf::Descriptor* reply, const imctl::Verb& verb, View view,
           const Terminal& terminal);
 
-  // Are there the columns that the view names? INVALID_ARGUMENT names those there are.
+  // Are there the columns that the view names? INVALID_ARGUMENT names those there are. After a
+  // reply that is a file: may it go to where it was to be printed?
   Status check() const { return error_; }
+
+  // Is it, or a part of it, a file?
+  bool is_file_of(const google::protobuf::Message& reply) const;
 
   // Prints one reply, at once. It may be sorted on the way.
   void print(google::protobuf::Message* reply);
+
+  // Has any of the columns something of it? Of a reply with lists always.
+  bool shows_anything_of(const google::protobuf::Message& reply) const;
 
   // The replies were to be lists, and nothing was in them.
   bool found_none() const { return lists_ && rows_ == 0; }
@@ -44,6 +51,7 @@ class Printer {
  private:
   void find_columns(const imctl::Verb& verb);
   void find_sort();
+  void print_file(const google::protobuf::Message& reply);
   void sort(google::protobuf::Message* reply) const;
   void print_row(const google::protobuf::Message& row);
   std::string line_of(const google::protobuf::Message& row) const;
@@ -65,9 +73,11 @@ class Printer {
   std::unique_ptr<Table> table_;
   // How a row is a line of text; empty: it is a table's.
   std::string line_;
-  // Bytes that are a file's: nothing else is printed. nullptr: there are none, or the format shows
-  // all.
+  // Bytes that are a file's: nothing else is printed. If the field says whether it is there, that
+  // holds from the first reply on in which it is. nullptr: there are none, or the format shows all.
   const google::protobuf::FieldDescriptor* file_ = nullptr;
+  bool file_printed_ = false;
+  bool to_terminal_ = false;
   // The list that is sorted, and the path in its elements.
   const google::protobuf::FieldDescriptor* sorted_ = nullptr;
   std::string sort_path_;

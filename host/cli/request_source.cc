@@ -42,8 +42,24 @@ RequestSource::RequestSource(const google::protobuf::MethodDescriptor* method,
     }
     if (line_field_ != nullptr) {
       lines_ = std::make_unique<DocumentReader>(stdin_fd, "standard input");
+    } else {
+      take_file(stdin_fd);
     }
   }
+}
+
+// A file that goes into a stream may be of any size: each message has a piece of it.
+void RequestSource::take_file(int stdin_fd) {
+  auto file = std::find_if(given_.values.begin(), given_.values.end(), [](const auto& value) {
+    return is_file(value.first) && !value.first->is_repeated();
+  });
+  if (file == given_.values.end()) return;
+  piece_field_ = file->first;
+  std::string path = file->second;
+  if (path.starts_with('@')) path.erase(0, 1);
+  pieces_ = path == "-" ? std::make_unique<PieceReader>(stdin_fd, "standard input")
+                        : std::make_unique<PieceReader>(path);
+  given_.values.erase(file);
 }
 
 std::string RequestSource::fill_in(std::string text) const {
@@ -65,13 +81,14 @@ std::string RequestSource::fill_in(std::string text) const {
 }
 
 bool RequestSource::says_nothing() const {
-  return documents_ == nullptr && lines_ == nullptr && given_.values.empty() &&
-         method_->input_type()->field_count() > 0;
+  return documents_ == nullptr && lines_ == nullptr && pieces_ == nullptr &&
+         given_.values.empty() && method_->input_type()->field_count() > 0;
 }
 
 Result<std::optional<std::string>> RequestSource::next() {
   if (documents_ != nullptr) return from_document();
   if (lines_ != nullptr) return from_line();
+  if (pieces_ != nullptr) return from_file();
   if (count_++ > 0) return std::optional<std::string>();
   std::unique_ptr<Message> message(factory_->GetPrototype(method_->input_type())->New());
   return finish(message.get());
@@ -126,6 +143,17 @@ Result<std::optional<std::string>> RequestSource::from_line() {
                   "line " + std::to_string(lines_read_) + " of standard input: " + status.message());
   }
   return finish(message.get());
+}
+
+Result<std::optional<std::string>> RequestSource::from_file() {
+  Result<std::string> piece = pieces_->next();
+  if (!piece.ok()) return piece.status();
+  if (piece->empty() && count_ > 0) return std::optional<std::string>();
+  std::unique_ptr<Message> message(factory_->GetPrototype(method_->input_type())->New());
+  message->GetReflection()->SetString(message.get(), piece_field_, std::move(*piece));
+  // What else is said stands in the first one.
+  if (count_++ == 0) return finish(message.get());
+  return std::optional<std::string>(message->SerializeAsString());
 }
 
 Result<std::optional<std::string>> RequestSource::finish(Message* message) {

@@ -1,5 +1,5 @@
 // The requests that a command line sends: from flags, from a file's documents, from lines of
-// standard input.
+// standard input, from a file in pieces.
 #ifndef IMCTL_HOST_CLI_REQUEST_SOURCE_H
 #define IMCTL_HOST_CLI_REQUEST_SOURCE_H
 
@@ -12,6 +12,7 @@
 
 #include "cli/arguments.h"
 #include "cli/documents.h"
+#include "cli/pieces.h"
 #include "imctl/status.h"
 
 namespace imctl::host::cli {
@@ -37,8 +38,10 @@ class RequestSource {
   Result<std::optional<std::string>> next();
 
  private:
+  void take_file(int stdin_fd);
   Result<std::optional<std::string>> from_document();
   Result<std::optional<std::string>> from_line();
+  Result<std::optional<std::string>> from_file();
   Result<std::optional<std::string>> finish(google::protobuf::Message* message);
 
   const google::protobuf::MethodDescriptor* method_;
@@ -48,6 +51,8 @@ class RequestSource {
   std::unique_ptr<DocumentReader> documents_;  // of -f
   std::unique_ptr<DocumentReader> lines_;      // of standard input
   const google::protobuf::FieldDescriptor* line_field_ = nullptr;
+  std::unique_ptr<PieceReader> pieces_;  // of a file that fills a field of a client stream
+  const google::protobuf::FieldDescriptor* piece_field_ = nullptr;
   size_t count_ = 0;
   size_t lines_read_ = 0;
 };

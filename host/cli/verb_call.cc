@@ -127,10 +127,11 @@ Status VerbCall::call(Transport& transport, InterruptWatch& interrupt,
   Status status = transport.call(request, next_request,
                                  [this](const std::string& bytes) { return take(bytes); });
   interrupt.set_call(nullptr);
-  print_last();
+  print_last(status.ok());
   if (bad_reply_) {
     return {IMCTL_DATA_LOSS, "the reply is not a valid " + method_->output_type()->full_name()};
   }
+  if (!printer_.check().ok()) return printer_.check();
   // Nobody reads what is printed any more, so the call was ended from here.
   if (!terminal_.out) return {};
   return status;
@@ -142,7 +143,11 @@ bool VerbCall::take(const std::string& bytes) {
   bad_reply_ = !reply->ParseFromString(bytes);
   last_reply_ = std::move(reply);
   if (bad_reply_) return false;
-  if (progress_fields_.done == nullptr) {
+  if (printer_.is_file_of(*last_reply_)) {
+    printer_.print(last_reply_.get());
+    last_reply_.reset();
+    if (!printer_.check().ok()) return false;
+  } else if (progress_fields_.done == nullptr) {
     printer_.print(last_reply_.get());
   } else {
     if (progress_ == nullptr) {
@@ -155,10 +160,11 @@ bool VerbCall::take(const std::string& bytes) {
   return terminal_.out.good();
 }
 
-void VerbCall::print_last() {
+void VerbCall::print_last(bool done) {
   if (progress_fields_.done == nullptr || last_reply_ == nullptr || bad_reply_) return;
   if (progress_ != nullptr) progress_->finish(Progress::Clock::now());
-  printer_.print(last_reply_.get());
+  // Of work that failed the last reply may be one of those about how far it was.
+  if (done || printer_.shows_anything_of(*last_reply_)) printer_.print(last_reply_.get());
 }
 
 std::string VerbCall::undone(const std::string& request) const {

@@ -53,7 +53,7 @@ class VerbCall {
   Status call(Transport& transport, InterruptWatch& interrupt,
               const std::function<std::optional<std::string>()>& next_request);
   bool take(const std::string& bytes);
-  void print_last();
+  void print_last(bool done);
   // What the reply says is missing of what the request asked for; empty if all was done, or if the
   // verb has no `acks`.
   std::string undone(const std::string& request) const;

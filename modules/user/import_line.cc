@@ -13,9 +13,9 @@ namespace {
 using google::protobuf::RepeatedPtrField;
 
 constexpr std::string_view kAttribute = "attributes.";
-constexpr std::array<std::string_view, 9> kColumns = {"user",     "display_name",  "roles",
-                                                      "state",    "reason",        "password",
-                                                      "argon2id", "scram_sha_256", "scram_sha_1"};
+constexpr std::array<std::string_view, 10> kColumns = {
+    "user",     "display_name", "roles",         "state",       "reason",
+    "password", "argon2id",     "scram_sha_256", "scram_sha_1", "created"};
 
 Status bad(const std::string& text) { return {IMCTL_INVALID_ARGUMENT, text}; }
 
@@ -35,6 +35,7 @@ void set_column(const std::string& name, const std::string& value, v1::ImportLin
   if (name == "argon2id") line->set_argon2id(value);
   if (name == "scram_sha_256") line->set_scram_sha_256(value);
   if (name == "scram_sha_1") line->set_scram_sha_1(value);
+  if (name == "created") line->set_created(value);
   if (name.compare(0, kAttribute.size(), kAttribute) == 0) {
     (*line->mutable_attributes())[name.substr(kAttribute.size())] = value;
   }
@@ -114,6 +115,9 @@ Result<ImportedUser> ImportedUser::check(v1::ImportLine line, const std::string&
     if (!parts.ok()) return parts.status();
     made.credentials.scram_sha_1 = std::move(*parts);
   }
+  if (!line.created().empty() && !parse_time(line.created())) {
+    return bad("created: write it as 2024-02-29T12:00:00Z");
+  }
   made.line = std::move(line);
   StoredUser user;
   if (Status status = made.apply("", 1, &user); !status.ok()) return status;
@@ -130,6 +134,7 @@ Status ImportedUser::apply(const std::string& by, int64_t now, StoredUser* user)
     }
     *user->mutable_roles() = roles;
   }
+  if (!line.created().empty()) user->set_created(*parse_time(line.created()));
   if (line.state() == "active") enable(user);
   if (line.state() == "disabled" && !user->disabled()) {
     user->set_disabled(true);
@@ -144,6 +149,21 @@ bool ImportedUser::has_same(const Credentials& kept) const {
   return (credentials.argon2id.empty() || credentials.argon2id == kept.argon2id) &&
          same_scram(credentials.scram_sha_256, kept.scram_sha_256) &&
          same_scram(credentials.scram_sha_1, kept.scram_sha_1);
+}
+
+v1::ImportLine to_line(const StoredUser& user, const Credentials& credentials, int64_t now) {
+  v1::ImportLine line;
+  line.set_user(user.address());
+  line.set_display_name(user.display_name());
+  *line.mutable_attributes() = user.attributes();
+  *line.mutable_roles() = user.roles();
+  line.set_state(is_disabled(user, now) ? "disabled" : "active");
+  if (is_disabled(user, now)) line.set_reason(user.disabled_reason());
+  line.set_argon2id(credentials.argon2id);
+  if (credentials.scram_sha_256) line.set_scram_sha_256(format_scram(*credentials.scram_sha_256));
+  if (credentials.scram_sha_1) line.set_scram_sha_1(format_scram(*credentials.scram_sha_1));
+  if (user.created() > 0) line.set_created(format_time(user.created()));
+  return line;
 }
 
 }  // namespace imctl::user

@@ -37,6 +37,9 @@ struct ImportedUser {
   bool has_same(const Credentials& kept) const;
 };
 
+// The line that makes such a user.
+v1::ImportLine to_line(const StoredUser& user, const Credentials& credentials, int64_t now);
+
 }  // namespace imctl::user
 
 #endif  // IMCTL_USER_IMPORT_LINE_H

@@ -91,6 +91,19 @@ void waste_scram(ScramHash hash, std::string_view password, uint32_t iterations)
   (void)make_scram(hash, password, "0123456789abcdef", iterations);
 }
 
+std::string format_scram(const ScramParts& parts) {
+  std::string text = std::to_string(parts.iterations);
+  for (const std::string* part : {&parts.salt, &parts.stored_key, &parts.server_key}) {
+    constexpr int kVariant = sodium_base64_VARIANT_ORIGINAL;
+    std::string base64(sodium_base64_encoded_len(part->size(), kVariant), '\0');
+    sodium_bin2base64(base64.data(), base64.size(),
+                      reinterpret_cast<const unsigned char*>(part->data()), part->size(), kVariant);
+    base64.pop_back();  // the NUL
+    text += "," + base64;
+  }
+  return text;
+}
+
 Result<ScramParts> parse_scram(ScramHash hash, std::string_view text) {
   std::vector<std::string_view> fields;
   for (;;) {

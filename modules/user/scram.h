@@ -33,6 +33,7 @@ void waste_scram(ScramHash hash, std::string_view password, uint32_t iterations)
 
 // "iterations,salt,stored_key,server_key", the last three in base64. INVALID_ARGUMENT says what is
 // wrong and repeats nothing of it.
+std::string format_scram(const ScramParts& parts);
 Result<ScramParts> parse_scram(ScramHash hash, std::string_view text);
 
 }  // namespace imctl::user

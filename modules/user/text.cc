@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
+#include <ctime>
 
 namespace imctl::user {
 namespace {
@@ -96,6 +98,29 @@ Status check_scope(std::string_view entry) {
   if (good) return {};
   return bad("scope", quoted(entry) +
                           " names no methods: write package.Service/Method, with * for any text");
+}
+
+std::optional<int64_t> parse_time(const std::string& text) {
+  std::tm time{};
+  const char* rest = ::strptime(text.c_str(), "%Y-%m-%dT%H:%M:%S", &time);
+  if (rest == nullptr) return std::nullopt;
+  if (*rest == '.') {
+    do {
+      ++rest;
+    } while (*rest >= '0' && *rest <= '9');
+  }
+  if (std::strcmp(rest, "Z") != 0 && std::strcmp(rest, "+00:00") != 0) return std::nullopt;
+  const int64_t seconds = ::timegm(&time);
+  if (seconds <= 0) return std::nullopt;
+  return seconds;
+}
+
+std::string format_time(int64_t seconds) {
+  const std::time_t at = seconds;
+  std::tm time{};
+  ::gmtime_r(&at, &time);
+  char text[32];
+  return {text, std::strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &time)};
 }
 
 }  // namespace imctl::user

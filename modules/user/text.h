@@ -2,6 +2,8 @@
 #ifndef IMCTL_USER_TEXT_H
 #define IMCTL_USER_TEXT_H
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -21,6 +23,10 @@ Status check_name(std::string_view what, std::string_view name, size_t max);
 
 // Methods as in [roles]: "package.Service/Method" with `*` for any text.
 Status check_scope(std::string_view entry);
+
+// Times as RFC 3339 has them, in UTC, to the second; a fraction is left out. Seconds since 1970.
+std::optional<int64_t> parse_time(const std::string& text);
+std::string format_time(int64_t seconds);
 
 }  // namespace imctl::user
 

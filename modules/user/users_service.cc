@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "import_line.h"
 #include "text.h"
 #include "token_keeper.h"
 
@@ -23,6 +24,7 @@ UsersService::UsersService(Core* core, AuthService* auth, Module* module)
   module->serve("/imctl.user.v1.Users/Add", this, &UsersService::add);
   module->serve("/imctl.user.v1.Users/Get", this, &UsersService::get);
   module->serve("/imctl.user.v1.Users/List", this, &UsersService::list);
+  module->serve("/imctl.user.v1.Users/Dump", this, &UsersService::dump);
   module->serve("/imctl.user.v1.Users/Set", this, &UsersService::set);
   module->serve("/imctl.user.v1.Users/Disable", this, &UsersService::disable);
   module->serve("/imctl.user.v1.Users/Enable", this, &UsersService::enable);
@@ -147,6 +149,39 @@ Task<Status> UsersService::list(const v1::ListUsersRequest& request, Writer<v1::
       if (!co_await writer.write(message))
         co_return Status(IMCTL_CANCELLED, "the caller went away");
       if (--left == 0) co_return Status();
+    }
+    if (page->next_page_token().empty()) co_return Status();
+    pages.set_page_token(page->next_page_token());
+    pages.clear_after();
+  }
+}
+
+Task<Status> UsersService::dump(const v1::DumpUsersRequest& request,
+                                Writer<v1::ImportLine>& writer) {
+  storage::v1::ListRecordsRequest pages;
+  pages.set_collection(kUsers);
+  pages.set_limit(kPage);
+  pages.set_prefix(normalise_prefix(request.prefix()));
+  if (!request.after().empty()) {
+    Result<std::string> after = core_->address(request.after());
+    if (!after.ok()) co_return bad("after: " + after.status().message());
+    pages.set_after(*after);
+  }
+  for (;;) {
+    Result<storage::v1::ListRecordsResponse> page = co_await core_->store.list(pages);
+    if (!page.ok()) co_return page.status();
+    const int64_t now = unix_now();
+    for (const storage::v1::Record& record : page->records()) {
+      StoredUser user;
+      if (!user.ParseFromString(record.value())) continue;
+      auto kept = co_await core_->store.get<StoredCredentials>(kCredentials, record.key());
+      if (!kept.ok()) co_return kept.status();
+      Credentials credentials;
+      if (*kept && (*kept)->value.uid() == user.uid()) credentials = from_stored((*kept)->value);
+      const v1::ImportLine line = to_line(user, credentials, now);
+      if (!co_await writer.write(line)) {
+        co_return Status(IMCTL_CANCELLED, "the caller went away");
+      }
     }
     if (page->next_page_token().empty()) co_return Status();
     pages.set_page_token(page->next_page_token());

@@ -22,6 +22,7 @@ class UsersService {
                                               const Context& context);
   Task<Result<v1::SetPasswordResponse>> set_password(const v1::SetPasswordRequest& request,
                                                      const Context& context);
+  Task<Status> dump(const v1::DumpUsersRequest& request, Writer<v1::ImportLine>& writer);
   Task<Status> export_user(const v1::ExportUserRequest& request, Writer<v1::ExportedItem>& writer);
   Task<Result<v1::User>> grant(const v1::GrantRolesRequest& request, const Context& context);
   Task<Result<v1::User>> revoke(const v1::RevokeRolesRequest& request, const Context& context);

@@ -2,12 +2,14 @@
 // of the rounds and ratios of rounds side by side, since machines drift.
 //
 //   imctl-bench [--rounds N] [--json FILE] [--only PREFIX] [--storage-messages N] [--users N]
+//               [--backup-messages N]
 //
 //   --rounds            with each of three generations of servers
 //   --only              the parts whose names begin so: calls, access, hops, log, start,
 //   client-start,
 //                       storage-put-batch, im-pairs, ...
 //   --storage-messages  how many storage-growth puts; each million takes 1.2 GB of disk
+//   --backup-messages   how many messages are backed up; each million takes 5 GB of disk
 //   --users             how many users, each with a token, users has; a million takes some minutes
 #include <chrono>
 #include <cstdint>
@@ -22,6 +24,7 @@
 #include <vector>
 
 #include "access.h"
+#include "backup.h"
 #include "client_start.h"
 #include "hops.h"
 #include "im.h"
@@ -99,6 +102,7 @@ struct Options {
   std::string only;
   uint64_t storage_messages = 2'000'000;
   uint64_t users = 1'000'000;
+  uint64_t backup_messages = 500'000;
 };
 
 // Of the command line; false: it is no good.
@@ -115,6 +119,8 @@ bool read_options(int argc, char** argv, Options* options) {
       options->only = value;
     } else if (name == "--storage-messages") {
       options->storage_messages = std::strtoull(value, nullptr, 10);
+    } else if (name == "--backup-messages") {
+      options->backup_messages = std::strtoull(value, nullptr, 10);
     } else if (name == "--users") {
       options->users = std::strtoull(value, nullptr, 10);
     } else {
@@ -129,7 +135,8 @@ int run(int argc, char** argv) {
   if (!read_options(argc, argv, &options)) {
     std::fprintf(
         stderr,
-        "usage: %s [--rounds N] [--json FILE] [--only PREFIX] [--storage-messages N] [--users N]\n",
+        "usage: %s [--rounds N] [--json FILE] [--only PREFIX] [--storage-messages N] [--users N] "
+        "[--backup-messages N]\n",
         argv[0]);
     return 2;
   }
@@ -153,8 +160,10 @@ int run(int argc, char** argv) {
       {"im-latency", [&] { measure_im_latency(&figures, rounds); }},
       {"im-offline", [&] { measure_im_offline(&figures); }},
       {"im-idle", [&] { measure_im_idle(&figures, kGenerations); }},
+      {"backup-sqlite", [&] { measure_backup(&figures, options.backup_messages); }},
 #ifdef IMCTL_BENCH_POSTGRESQL
       {"im-cross", [&] { measure_im_cross(&figures, rounds); }},
+      {"backup-postgresql", [&] { measure_backup_postgresql(&figures, options.backup_messages); }},
       {"storage-postgresql", [&] { measure_postgresql(&figures, rounds); }},
 #endif
   };

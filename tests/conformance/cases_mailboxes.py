@@ -1,5 +1,7 @@
 """Mailboxes without Watch: imctl/storage/v1/mailboxes.proto."""
 
+import time
+
 import kit
 from kit import ALREADY_EXISTS, FAILED_PRECONDITION, NOT_FOUND, OUT_OF_RANGE, message
 
@@ -25,6 +27,23 @@ class AppendTest(MailboxCase):
             self.assertEqual(self.places(self.append(a)[1]), [(a, number)])
         self.assertEqual(self.places(self.append(b, a)[1]), [(b, 1), (a, 6)])
         self.assertEqual(self.places(self.append(a, b)[1]), [(a, 7), (b, 2)])
+
+    def test_one_from_elsewhere_keeps_its_time(self):
+        box, before = self.mailbox(), int(time.time())
+        for number, given in enumerate((1_577_934_245, before + 100_000, None), 1):
+            request = kit.mb.AppendRequest(message=message(self.name("m")), recipients=[box])
+            if given:
+                request.time.FromNanoseconds(given * 10**9 + 123_456_789)
+            answer = self.client.mailboxes.Append(request, timeout=kit.TIMEOUT)
+            self.assertEqual(self.places(answer), [(box, number)])
+            entry = self.client.read(box, after=number - 1).entries[0]
+            if number == 1:
+                self.assertEqual(entry.time.ToNanoseconds(), given * 10**9 + 123_000_000)
+            else:  # now
+                self.assertTrue(before <= entry.time.seconds <= time.time() + 1, entry.time)
+        request.time.FromNanoseconds(-10**9)
+        request.message.event.id = "before 1970"
+        self.fails(kit.INVALID_ARGUMENT, self.client.mailboxes.Append, request)
 
     def test_the_message_comes_back_identical(self):
         box = self.mailbox()

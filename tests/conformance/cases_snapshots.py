@@ -5,7 +5,7 @@ import time
 
 import kit
 from kit import (DATA_LOSS, DEADLINE_EXCEEDED, FAILED_PRECONDITION, INVALID_ARGUMENT, OUT_OF_RANGE,
-                 delete_record, event, message, put_record)
+                 UNAVAILABLE, delete_record, event, message, put_record)
 from protos import snapshots as snap
 
 ORDER = [field.name for field in snap.SnapshotItem.DESCRIPTOR.fields]
@@ -550,3 +550,199 @@ class RefusedLoadTest(SnapshotCase):
         client.put_record("m/c", "k")
         client.commit(delete_record("m/c", "k"))
         self.fails(FAILED_PRECONDITION, client.load, [begin(), end()])
+
+
+class ReplaceTest(SnapshotCase):
+    """`replace` in `begin`: what is there stays until the new is whole."""
+
+    def replaced(self, items):
+        copy = snap.SnapshotItem()
+        copy.CopyFrom(items[0])
+        copy.begin.replace = True
+        return [copy, *items[1:]]
+
+    def read_only(self, client):
+        """What is there is read, and nothing is written."""
+        for write in (
+                lambda: client.put(event("e")), lambda: client.delete("e"), client.clean,
+                lambda: client.append(message("m"), "b"), lambda: client.ack("b", "d", 0),
+                lambda: client.forget("b", "d"), lambda: client.delete_mailbox("b"),
+                lambda: client.put_record("m/c", "k"), lambda: client.delete_record("m/c", "k"),
+                lambda: client.commit(put_record("m/c", "k"))):
+            self.fails(UNAVAILABLE, write)
+
+    def until_replacing(self, client, call=None):
+        """FutureTimeoutError: the call was refused meanwhile, there is another."""
+        deadline = time.monotonic() + kit.TIMEOUT
+        while time.monotonic() < deadline:
+            if call is not None and call.done():
+                self.assertEqual(call.code(), FAILED_PRECONDITION, call.details())
+                raise kit.grpc.FutureTimeoutError
+            try:
+                client.delete("there is no such message")
+            except kit.grpc.RpcError as error:
+                self.assertEqual(error.code(), UNAVAILABLE, error.details())
+                return
+        self.fail("the load never began")
+
+    def load_in_its_turn(self, client, items):
+        """One that was cancelled ends some time after that; until then there is no other."""
+        deadline = time.monotonic() + kit.TIMEOUT
+        while True:
+            try:
+                return client.load(items)
+            except kit.grpc.RpcError as error:
+                self.assertEqual(error.code(), FAILED_PRECONDITION, error.details())
+                self.assertLess(time.monotonic(), deadline, error.details())
+
+    def begin_in_its_turn(self, client, parts):
+        deadline = time.monotonic() + kit.TIMEOUT
+        while True:
+            call = client.snapshots.Load.future(parts(), timeout=kit.TIMEOUT)
+            try:
+                self.until_replacing(client, call)
+                return call
+            except kit.grpc.FutureTimeoutError:
+                self.assertLess(time.monotonic(), deadline)
+
+    def old(self, storage):
+        """What is to be replaced: more mailboxes and records than the new has, and other ones."""
+        client = storage.client
+        client.put(event("old"), event("m1", "another"))
+        client.append(message("old"), "box0", "old box")
+        client.append(message("old 2"), "box0")
+        client.ack("box0", "phone", 1)
+        client.put_record("conformance/c0", "old", b"old", [("n", "v1")])
+        client.put_record("old/old", "old", b"old")
+        return ["old", "m1"]
+
+    def test_into_what_is_not_empty(self):
+        source, storage = self.fresh().client, self.fresh()
+        client = storage.client
+        ids = fill(source) + self.old(storage)
+        epochs = {s.mailbox: s.epoch for s in client.all_mailboxes()}
+        watcher = client.watch("box0")
+        next(watcher), next(watcher)
+        items = source.dump()
+        self.assertEqual(client.load(self.replaced(items)), items[-1].end)
+        self.fails(FAILED_PRECONDITION, lambda: next(watcher))
+        self.assertEqual(seen(client, ids, epochs=False), seen(source, ids, epochs=False))
+        for state in client.all_mailboxes():
+            self.assertGreater(state.epoch, epochs.get(state.mailbox, 0))
+        self.works(client)
+        client.delete("works")
+        client.delete_mailbox("works")
+        # Life goes on: nothing of the other is in the way of what is new.
+        for n in range(30):
+            client.append(message(f"new {n}"), "box0", f"new box {n}", "old box")
+            client.put_record("conformance/c0", f"new {n}", b"x", [("n", "v1")])
+        self.assertEqual(client.read("old box").first, 1)
+        # And again, over what was put there by one.
+        items = self.replaced(source.dump())
+        self.assertEqual(client.load(items), items[-1].end)
+        self.assertEqual(seen(client, ids, epochs=False), seen(source, ids, epochs=False))
+        storage.restart()
+        self.assertEqual(seen(storage.client, ids, epochs=False),
+                         seen(source, ids, epochs=False))
+        self.works(storage.client)
+
+    def test_into_what_is_empty(self):
+        source, client = self.fresh().client, self.fresh().client
+        ids = fill(source)
+        client.load(self.replaced(source.dump()))
+        self.assertEqual(seen(client, ids, epochs=False), seen(source, ids, epochs=False))
+        client.load(self.replaced([begin(), end()]))
+        self.assertEqual(kinds(client.dump()), ["begin", "end"])
+        self.works(client)
+
+    def test_meanwhile_the_old_is_read(self):
+        source, storage = self.fresh().client, self.fresh()
+        client = storage.client
+        ids = fill(source) + self.old(storage)
+        before = seen(client, ids)
+        items = source.dump()
+        go = threading.Event()
+        self.ends(FAILED_PRECONDITION, client.snapshots.Dump(snap.DumpRequest(replacing=True)))
+
+        def parts():
+            yield snap.SnapshotChunk(items=self.replaced(items)[:-1])
+            go.wait(kit.TIMEOUT)
+            yield snap.SnapshotChunk(items=items[-1:])
+
+        call = client.snapshots.Load.future(parts(), timeout=kit.TIMEOUT)
+        try:
+            self.until_replacing(storage.another())
+            self.read_only(client)
+            self.assertEqual(seen(client, ids), before)
+            exact = client.snapshots.Dump(snap.DumpRequest(replacing=True), timeout=kit.TIMEOUT)
+            self.assertEqual(sum(len(chunk.items) for chunk in exact), 12)
+            self.assertEqual(client.dump()[-1].end, snap.SnapshotEnd(
+                messages=2, mailboxes=2, deliveries=2, collections=2, records=2))
+            self.fails(FAILED_PRECONDITION, client.load, self.replaced(items))
+        finally:
+            go.set()
+        self.assertEqual(call.result().loaded, items[-1].end)
+        self.assertEqual(seen(client, ids, epochs=False), seen(source, ids, epochs=False))
+        self.works(client)
+
+    def test_one_that_does_not_end(self):
+        source, storage = self.fresh().client, self.fresh()
+        client = storage.client
+        ids = fill(source) + self.old(storage)
+        before = seen(client, ids)
+        items = self.replaced(source.dump())
+        wrong = snap.SnapshotItem(end=snap.SnapshotEnd(messages=1))
+        for what, part in (("begin", items[:1]), ("half", items[:len(items) // 2]),
+                           ("no end", items[:-1]), ("wrong counts", [*items[:-1], wrong])):
+            with self.subTest(what):
+                self.fails(DATA_LOSS, client.load, part)
+                self.assertEqual(seen(client, ids), before)
+        self.assertEqual(client.load(items), items[-1].end)
+        self.assertEqual(seen(client, ids, epochs=False), seen(source, ids, epochs=False))
+
+    def test_one_that_is_cancelled_or_killed(self):
+        source, storage = self.fresh().client, self.fresh()
+        ids = fill(source) + self.old(storage)
+        before = seen(storage.client, ids)
+        items = self.replaced(source.dump())
+        for kill in (False, True):
+            with self.subTest(kill=kill):
+                go = threading.Event()
+
+                def parts():
+                    yield snap.SnapshotChunk(items=items[:-1])
+                    go.wait(kit.TIMEOUT)
+
+                call = self.begin_in_its_turn(storage.client, parts)
+                if kill:
+                    storage.restart(kill=True)
+                else:
+                    call.cancel()
+                go.set()
+                # The end of a cancelled one takes a moment.
+                deadline = time.monotonic() + kit.TIMEOUT
+                while True:
+                    try:
+                        storage.client.delete("there is no such message")
+                        break
+                    except kit.grpc.RpcError as error:
+                        self.assertEqual(error.code(), UNAVAILABLE, error.details())
+                        self.assertLess(time.monotonic(), deadline)
+                self.assertEqual(seen(storage.client, ids), before)
+        self.load_in_its_turn(storage.client, items)
+        self.assertEqual(seen(storage.client, ids, epochs=False), seen(source, ids, epochs=False))
+
+    def test_a_dump_that_is_open(self):
+        """Is ended, or is of the old to its end."""
+        source, storage = self.fresh().client, self.fresh()
+        client = storage.client
+        for n in range(30):
+            client.put(event(f"m{n}", "x" * 1_000_000))
+        stream = client.snapshots.Dump(snap.DumpRequest(), timeout=kit.TIMEOUT)
+        next(stream)
+        client.load(self.replaced(source.dump()))
+        try:
+            items = [item for chunk in stream for item in chunk.items]
+            self.assertEqual(items[-1].end, snap.SnapshotEnd(messages=30))
+        except kit.grpc.RpcError as error:
+            self.assertEqual(error.code(), kit.grpc.StatusCode.ABORTED)

@@ -4,6 +4,7 @@ answer. Requests and answers are those of the .proto files; what is refused rais
 Left out: retention, and limits of bytes. The cases that need those look at them directly.
 """
 
+import itertools
 import time
 
 from google.protobuf import timestamp_pb2
@@ -140,7 +141,11 @@ class Mailboxes:
             box.last += 1
             box.entries[box.last] = key
             positions.append(mb.Position(mailbox=name, epoch=box.epoch, sequence=box.last))
-        delivery = self.deliveries[key] = Delivery(message, timestamp(), positions)
+        when = timestamp()
+        require(not request.HasField("time") or request.time.ToNanoseconds() >= 0, "before 1970")
+        if request.HasField("time") and request.time.ToNanoseconds() < when.ToNanoseconds():
+            when.FromNanoseconds(request.time.ToNanoseconds() // 1_000_000 * 1_000_000)
+        delivery = self.deliveries[key] = Delivery(message, when, positions)
         return mb.AppendResponse(positions=positions, time=delivery.time)
 
     def there(self, delivery):
@@ -365,6 +370,7 @@ class Model:
         self.max_recipients = max_recipients
         self.watch_history = watch_history
         self.loading = False
+        self.replacing = False
         self.clear()
 
     def clear(self):
@@ -407,6 +413,29 @@ class Model:
 
     def load(self, items):
         """Takes an iterable of items, which may end too early."""
+        items = iter(items)
+        first = next(items, None)
+        items = itertools.chain([] if first is None else [first], items)
+        if first is not None and first.begin.replace:
+            self.replace(items)
+            return snap.LoadResponse(loaded=self.counts)
+        return self.load_into_empty(items)
+
+    def replace(self, items):
+        """Into another one, whose parts then take the place of these."""
+        require(not self.loading, "a load has not ended", FAILED_PRECONDITION)
+        other = Model(self.max_batch, self.max_message, self.max_recipients, self.watch_history)
+        self.replacing = True
+        try:
+            self.counts = other.load_into_empty(items).loaded
+        finally:
+            self.replacing = False
+        self.messages, self.mailboxes = other.messages, other.mailboxes
+        self.records = other.records
+        for part in (self.messages, self.mailboxes, self.records):
+            part.model = self
+
+    def load_into_empty(self, items):
         require(self.loading or self.empty(), "not empty", FAILED_PRECONDITION)
         self.loading = True
         self.clear()

@@ -9,9 +9,12 @@ import time
 import grpc
 
 import protos
-from kit import FAILED_PRECONDITION, OUT_OF_RANGE
+from kit import FAILED_PRECONDITION, OUT_OF_RANGE, UNAVAILABLE
 from model import Model, Refused, require
 from protos import snapshots as snap
+
+
+WRITES = ("put", "delete", "append", "ack", "forget", "commit", "clean")
 
 
 class Server:
@@ -55,6 +58,8 @@ class Server:
             try:
                 with self.changed:
                     self.ready()
+                    require(call not in WRITES or not self.model.replacing,
+                            "what is stored is being replaced", UNAVAILABLE)
                     answer = getattr(getattr(self.model, part), call)(request)
                     self.changed.notify_all()
                     copy = type(answer)()
@@ -101,10 +106,12 @@ class Server:
         except Refused as refusal:
             context.abort(refusal.code, refusal.text)
 
-    def dump(self, _request, context):
+    def dump(self, request, context):
         try:
             with self.changed:
                 self.ready()
+                require(not request.replacing or self.model.replacing,
+                        "nothing is being replaced", FAILED_PRECONDITION)
                 items = self.model.dump()
         except Refused as refusal:
             context.abort(refusal.code, refusal.text)

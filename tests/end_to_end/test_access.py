@@ -19,7 +19,7 @@ from user_protos import login, tokens, users
 
 CODE = grpc.StatusCode
 LIST = pathlib.Path(__file__).with_name("access.txt")
-MODULES = ("storage-sqlite", "user", "router", "locations-memory")
+MODULES = ("storage-sqlite", "user", "router", "locations-memory", "backup")
 CHEAP = {"user.argon2_memory": "8KiB", "user.argon2_time": "1"}
 PASSWORD = "correct horse battery"
 # What a call may take that is let in and then waits for news.

@@ -147,7 +147,10 @@ def kind_name(field):
 
 # Each of them looks at the whole host or the whole audit log, and hardly any takes anything that could be wrong.
 COSTLY = ("/imctl.host.v1.Debug/Stacks", "/imctl.host.v1.Debug/Bundle", "/imctl.host.v1.Audit/Verify",
-          "/imctl.host.v1.Audit/List")
+          "/imctl.host.v1.Audit/List", "/imctl.backup.v1.Backups/Create", "/imctl.backup.v1.Backups/Restore",
+          "/imctl.backup.v1.Backups/List", "/imctl.backup.v1.Backups/Get", "/imctl.backup.v1.Backups/Verify",
+          "/imctl.backup.v1.Backups/Delete", "/imctl.backup.v1.Data/Export", "/imctl.backup.v1.Data/Import",
+          "/imctl.user.v1.Users/Dump")
 
 
 def requests_of(path):
@@ -173,7 +176,7 @@ class FuzzTest(unittest.TestCase):
         # methods that read all of it are among them.
         settings = {"user.argon2_memory": "8KiB", "user.argon2_time": "1", "user.scram_iterations": "4096",
                     "host.audit_file_size": "1MiB", "host.audit_files": "2"}
-        with Host(settings, modules=("storage-sqlite", "user", "router", "locations-memory")) as host:
+        with Host(settings, modules=("storage-sqlite", "user", "router", "locations-memory", "backup")) as host:
             channel = host.channel()
             client = stubs.Client(channel)
             self.assertEqual(client.put(event("before")), 1)

@@ -138,6 +138,7 @@ class FakeEngine final : public Engine {
   bool is_loading = false;
 
   Status commit(std::span<Write* const> writes) override { return on_commit(writes); }
+  bool replacing() override { return false; }
   bool loading() override { return is_loading; }
   Status get_messages(std::span<const std::string_view>, const Found&) override { return {}; }
   Result<MailboxPage> read_mailbox(std::string_view, uint64_t, size_t, size_t) override {

@@ -82,6 +82,7 @@ struct AppendMessage {
   std::string_view data;               // a serialized imctl.storage.v1.Message
   Buffer bytes;                        // what data points into
   std::vector<std::string> mailboxes;  // at least one, each once
+  int64_t given_time = 0;              // when it was stored elsewhere; 0: never
   std::vector<Place> places;           // out: in order
   int64_t time = 0;                    // out: when it was stored
   bool duplicate = false;              // out: it was stored before
@@ -144,8 +145,13 @@ struct CommitRecords {
 // unfinished load left, fails with FAILED_PRECONDITION if there is anything else, and has loading()
 // be true until an `end` was committed. Epochs and revisions are stored as they come; a
 // collection's changes before the load are not known.
+//
+// With `replace` in `begin` they go beside what is there, replacing() is true, and the commit of
+// the `end` puts them in its place, all or nothing. `abandon`, without items, ends it without that;
+// so does the end of the process.
 struct LoadSnapshot {
   std::vector<v1::SnapshotItem> items;
+  bool abandon = false;
   Status outcome;  // out
 };
 
@@ -263,12 +269,16 @@ class Engine {
   // What there is to say of it to those who look for what is wrong. [any]
   virtual void report(const Report& /*report*/) {}
 
-  // [the writer's thread] Does all of them, in order, and makes them durable; while loading() only
-  // LoadSnapshot comes. Not OK: none of them is
+  // [the writer's thread] Does all of them, in order, and makes them durable; while loading() or
+  // replacing() only LoadSnapshot comes. Not OK: none of them is
   // done, or, if UNAVAILABLE says that nobody knows, all may be. RESOURCE_EXHAUSTED: no space.
   // UNAVAILABLE, DATA_LOSS, FAILED_PRECONDITION: any write would fail now. Other codes may be the
   // fault of one of them; the caller finds out by trying each by itself.
   virtual Status commit(std::span<Write* const> writes) = 0;
+
+  // A load that is to replace what is there: others may read and dump it, but nothing is written.
+  // [any thread]
+  virtual bool replacing() = 0;
 
   // An unfinished load: nothing else is to be done. [any thread; may block while it is]
   virtual bool loading() = 0;

@@ -20,6 +20,7 @@ Status LoadChecker::begin(const v1::SnapshotBegin& begin) {
                std::to_string(kFormat));
   }
   keep_ = begin.keep_epochs();
+  replace_ = begin.replace();
   epoch_ = new_epoch(0);
   // Writes are not so many that counting from one reaches it: about a million a second.
   constexpr unsigned kMillion = 20;

@@ -16,6 +16,8 @@ class LoadChecker {
   // that is not known. DATA_LOSS: the counts at the end are others.
   Status next(v1::SnapshotChunk* chunk);
 
+  // Is it to take the place of what is there?
+  bool replaces() const { return replace_; }
   bool ended() const { return last_ == v1::SnapshotItem::kEnd; }
   const v1::SnapshotEnd& counts() const { return counts_; }
 
@@ -27,6 +29,7 @@ class LoadChecker {
   v1::SnapshotItem::ItemCase last_ = v1::SnapshotItem::ITEM_NOT_SET;
   v1::SnapshotEnd counts_;
   bool keep_ = false;
+  bool replace_ = false;
   uint64_t epoch_ = 0;
   uint64_t revision_ = 0;
 };

@@ -107,6 +107,12 @@ void StorageModule::append(const Buffer& bytes, const Context& /*context*/,
                   " recipients are more than max_recipients, " +
                   std::to_string(settings_.max_recipients));
   }
+  if (request.has_time()) {
+    constexpr int64_t kNanosAMs = 1'000'000;
+    const int64_t time = request.time().seconds() * 1000 + request.time().nanos() / kNanosAMs;
+    if (request.time().seconds() < 0 || time < 0) return refuse("time: it is before 1970");
+    work.given_time = request.time().seconds() > unix_ms() / 1000 ? 0 : std::min(time, unix_ms());
+  }
   work.bytes = bytes;
   work.key = delivery_key(event);
   writer_->submit(

@@ -193,7 +193,7 @@ void StorageModule::clean_what_expired() {
       host().debug(std::to_string(removed) + " messages past their retention period removed");
     }
   };
-  if (engine_->loading()) return;
+  if (engine_->loading() || engine_->replacing()) return;
   CleanMessages messages;
   messages.before = unix_ms() - settings_.retention.messages.count();
   messages.all = false;

@@ -63,11 +63,14 @@ void StorageModule::register_snapshots() {
   serve("/imctl.storage.v1.Snapshots/Load", &StorageModule::load);
 }
 
-Task<Status> StorageModule::dump(const v1::DumpRequest& /*request*/,
+Task<Status> StorageModule::dump(const v1::DumpRequest& request,
                                  imctl::Writer<v1::SnapshotChunk>& writer) {
   const Status gone(IMCTL_CANCELLED, "the caller went away");
   if (Status status = co_await on_pool(host()); !status.ok()) co_return status;
   if (Status status = ready(); !status.ok()) co_return status;
+  if (request.replacing() && !engine_->replacing()) {
+    co_return Status(IMCTL_FAILED_PRECONDITION, "nothing is being replaced just now");
+  }
   auto open = std::make_shared<OpenDump>();
   {
     Result<std::unique_ptr<SnapshotReader>> reader = engine_->dump();
@@ -126,32 +129,48 @@ void StorageModule::end_idle_dumps() {
   }
 }
 
+Task<Status> StorageModule::write_load(LoadSnapshot work) {
+  auto step = std::make_shared<Step>();
+  writer_->submit(std::move(work),
+                  [step](const Status& status, const LoadSnapshot& done, uint64_t) {
+                    step->outcome = status.ok() ? done.outcome : status;
+                    step->over.set();
+                  });
+  co_await step->over;
+  co_return step->outcome;
+}
+
+Task<Status> StorageModule::load_items(Reader<v1::SnapshotChunk>& reader, LoadChecker* checker) {
+  while (std::optional<v1::SnapshotChunk> chunk = co_await reader.read()) {
+    if (Status status = checker->next(&*chunk); !status.ok()) co_return status;
+    LoadSnapshot work;
+    work.items.assign(std::make_move_iterator(chunk->mutable_items()->begin()),
+                      std::make_move_iterator(chunk->mutable_items()->end()));
+    if (work.items.empty()) continue;
+    if (Status status = co_await write_load(std::move(work)); !status.ok()) co_return status;
+  }
+  if (checker->ended()) co_return Status();
+  co_return Status(
+      IMCTL_DATA_LOSS,
+      std::string("the dump was cut off: it has no end. ") +
+          (checker->replaces() ? "What was stored is as it was"
+                               : "The storage is refused until a whole one is loaded"));
+}
+
 Task<Result<v1::LoadResponse>> StorageModule::load(Reader<v1::SnapshotChunk>& reader) {
   Flag only(&load_runs_);
   if (!only.mine()) {
     co_return Status(IMCTL_FAILED_PRECONDITION, "another snapshot is being loaded just now");
   }
   LoadChecker checker;
-  while (std::optional<v1::SnapshotChunk> chunk = co_await reader.read()) {
-    if (Status status = checker.next(&*chunk); !status.ok()) co_return status;
-    LoadSnapshot work;
-    work.items.assign(std::make_move_iterator(chunk->mutable_items()->begin()),
-                      std::make_move_iterator(chunk->mutable_items()->end()));
-    if (work.items.empty()) continue;
-    auto step = std::make_shared<Step>();
-    writer_->submit(std::move(work),
-                    [step](const Status& status, const LoadSnapshot& done, uint64_t) {
-                      step->outcome = status.ok() ? done.outcome : status;
-                      step->over.set();
-                    });
-    co_await step->over;
-    if (!step->outcome.ok()) co_return step->outcome;
-  }
-  if (!checker.ended()) {
-    co_return Status(
-        IMCTL_DATA_LOSS,
-        "the dump was cut off: it has no end. The storage is refused until a whole one "
-        "is loaded");
+  Status status = co_await load_items(reader, &checker);
+  if (!status.ok()) {
+    if (checker.replaces() && engine_->replacing()) {
+      LoadSnapshot gone;
+      gone.abandon = true;
+      (void)co_await write_load(std::move(gone));
+    }
+    co_return status;
   }
   v1::LoadResponse response;
   *response.mutable_loaded() = checker.counts();

@@ -90,6 +90,8 @@ void StorageModule::report(State& state) {
     state.add("open_dumps", dumps_.size());
   }
   if (engine_->loading()) state.add("loading", "a snapshot is being loaded, or a load did not end");
+  if (engine_->replacing())
+    state.add("replacing", "what is stored is being replaced by a snapshot");
   engine_->report([&](std::string_view name, const std::string& value) { state.add(name, value); });
 }
 

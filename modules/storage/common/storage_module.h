@@ -25,6 +25,7 @@
 #include "imctl/storage/v1/mailboxes.pb.h"
 #include "imctl/storage/v1/records.pb.h"
 #include "imctl/storage/v1/snapshots.pb.h"
+#include "load_checker.h"
 #include "settings.h"
 #include "watchers.h"
 #include "writer.h"
@@ -114,6 +115,8 @@ class StorageModule : public Module {
   // snapshots_service.cc
   Task<Status> dump(const v1::DumpRequest&, imctl::Writer<v1::SnapshotChunk>& writer);
   Task<Result<v1::LoadResponse>> load(Reader<v1::SnapshotChunk>& reader);
+  Task<Status> load_items(Reader<v1::SnapshotChunk>& reader, LoadChecker* checker);
+  Task<Status> write_load(LoadSnapshot work);
   void end_idle_dumps();
 
   CommonSettings settings_;

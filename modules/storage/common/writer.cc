@@ -55,6 +55,12 @@ Status loading() {
           "a snapshot is being loaded, or a load did not come to its end: load it again"};
 }
 
+Status replacing() {
+  return {IMCTL_UNAVAILABLE,
+          "all that is stored is being replaced by a snapshot, and nothing can be written "
+          "meanwhile: try again when that is over"};
+}
+
 }  // namespace
 
 Job::Job(Write work)
@@ -183,6 +189,10 @@ Writer::Jobs Writer::next_group(Jobs* jobs) {
     jobs->pop_front();
     if (!load && engine_->loading()) {
       after(std::move(job), loading());
+      continue;
+    }
+    if (!load && engine_->replacing()) {
+      after(std::move(job), replacing());
       continue;
     }
     group.push_back(std::move(job));

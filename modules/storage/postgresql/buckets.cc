@@ -15,10 +15,11 @@ Bucket Buckets::at(Connection* db, int64_t time, int64_t width) {
     return known_;
   };
   if (Rows rows = db->query(kFind, Params::of(time)); !rows.empty()) return found(rows);
-  db->queue("BEGIN");
+  const bool own = !db->in_transaction();
+  if (own) db->queue("BEGIN");
   db->query("LOCK TABLE buckets IN SHARE ROW EXCLUSIVE MODE");
   if (Rows rows = db->query(kFind, Params::of(time)); !rows.empty()) {
-    db->query("COMMIT");
+    if (own) db->query("COMMIT");
     return found(rows);
   }
   // Not over its neighbours, which may be of another width.
@@ -36,8 +37,8 @@ Bucket Buckets::at(Connection* db, int64_t time, int64_t width) {
       " (time bigint, n bigint, key uuid NOT NULL, data bytea NOT NULL, PRIMARY KEY (time, n))"
       " WITH (autovacuum_vacuum_insert_threshold = -1)");
   db->run();
-  db->queue("ALTER TABLE " + table + " ALTER data SET STORAGE EXTERNAL");
-  db->query("COMMIT");
+  db->query("ALTER TABLE " + table + " ALTER data SET STORAGE EXTERNAL");
+  if (own) db->query("COMMIT");
   return found(rows);
 }
 

@@ -24,7 +24,8 @@ std::string bodies(int64_t bucket);
 // The writer's thread.
 class Buckets {
  public:
-  // The bucket for what is stored at `time`; makes it, in a transaction of its own.
+  // The bucket for what is stored at `time`; makes it, in a transaction of its own unless the
+  // connection is in one.
   Bucket at(Connection* db, int64_t time, int64_t width);
   // To be called when something failed: another host may have removed what is known here.
   void forget() { known_ = {0, 1, 0}; }

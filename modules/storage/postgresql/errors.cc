@@ -25,6 +25,11 @@ Status to_status(const Error& error, const std::string& server) {
     return {IMCTL_FAILED_PRECONDITION,
             "a snapshot is being loaded, or a load did not come to its end: load it again"};
   }
+  if (error.is(kReplacing)) {
+    return {IMCTL_UNAVAILABLE,
+            "all that is stored is being replaced by a snapshot, and nothing can be written "
+            "meanwhile: try again when that is over"};
+  }
   if (error.lost() || begins(state, "40")) {
     return {IMCTL_UNAVAILABLE, server + " cannot be reached" + why + ": try again"};
   }

@@ -44,6 +44,8 @@ inline constexpr std::string_view kUniqueViolation = "23505";
 inline constexpr std::string_view kUndefinedTable = "42P01";
 inline constexpr std::string_view kLockNotAvailable = "55P03";
 inline constexpr std::string_view kReadOnly = "25006";
+// Ours: what is there is being replaced by a load, or one begins just now (schema.cc).
+inline constexpr std::string_view kReplacing = "IM002";
 // Ours: a load is under way, or did not come to its end (schema.cc).
 inline constexpr std::string_view kLoading = "IM001";
 

@@ -280,24 +280,22 @@ class Part {
   std::deque<std::string> ids_;  // theirs
 };
 
-void end(Transaction* txn) {
-  // Later epochs are larger.
-  txn->db->queue(
+// Later epochs are larger.
+void end_load(Connection* db) {
+  db->queue(
       "SELECT setval('epochs', greatest((SELECT last_value FROM epochs),"
       " (SELECT coalesce(max(epoch), 0) FROM mailboxes)))");
-  txn->db->queue("UPDATE meta SET loading = false");
-  txn->notices.add_all();
 }
+
+bool ends(const LoadSnapshot& work) { return !work.items.empty() && work.items.back().has_end(); }
 
 }  // namespace
 
 bool load_part(Transaction* txn, Buckets* buckets, const std::string& channel, LoadSnapshot* work,
                uint64_t* load) {
   Connection* db = txn->db;
-  bool ends = false;
   for (const v1::SnapshotItem& item : work->items) {
     if (item.has_begin()) begin(txn, channel, load);
-    ends = ends || item.has_end();
   }
   buckets->forget();
   Part part(txn, *work);
@@ -309,10 +307,50 @@ bool load_part(Transaction* txn, Buckets* buckets, const std::string& channel, L
                    "another load was begun meanwhile: what this one wrote is removed"});
   }
   part.write();
-  if (ends) end(txn);
+  if (ends(*work)) {
+    end_load(db);
+    db->queue("UPDATE meta SET loading = false");
+    txn->notices.add_all();
+  }
   txn->notices.queue(db, channel);
   db->query("COMMIT");
-  return !ends;
+  return !ends(*work);
+}
+
+Replacement::Replacement(std::unique_ptr<Connection> connection, std::string schema)
+    : connection_(std::move(connection)), schema_(std::move(schema)) {
+  // It may stand still for as long as the caller takes.
+  connection_->query("SELECT set_config('idle_in_transaction_session_timeout', '0', false)");
+  remove_replaced(connection_.get(), schema_);  // there is room for one only
+  connection_->query("BEGIN");
+  connection_->query(exclude_statement());
+  if (connection_->query("SELECT loading FROM meta").number(0, 0) != 0) {
+    throw Refused({IMCTL_FAILED_PRECONDITION,
+                   "a load did not come to its end, so there is nothing to replace: load without "
+                   "`replace`"});
+  }
+  stage(connection_.get(), schema_, read_database(connection_.get(), schema_));
+}
+
+bool Replacement::load(Transaction txn, const std::string& channel, const LoadSnapshot& work) {
+  Connection* db = connection_.get();
+  txn.db = db;
+  Part part(&txn, work);
+  part.prepare(&buckets_);
+  part.write();
+  if (!ends(work)) {
+    db->run();
+    return false;
+  }
+  end_load(db);
+  db->run();
+  put_in_place(db, schema_);
+  txn.notices.add_all();
+  txn.notices.queue(db, channel);
+  committing_ = true;
+  db->query("COMMIT");
+  committing_ = false;
+  return true;
 }
 
 }  // namespace imctl::storage

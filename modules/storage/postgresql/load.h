@@ -3,6 +3,8 @@
 #define IMCTL_STORAGE_POSTGRESQL_LOAD_H
 
 #include <cstdint>
+#include <memory>
+#include <string>
 
 #include "buckets.h"
 #include "transaction.h"
@@ -14,6 +16,25 @@ namespace imctl::storage {
 // now.
 bool load_part(Transaction* txn, Buckets* buckets, const std::string& channel, LoadSnapshot* work,
                uint64_t* load);
+
+// A load that is to replace what is there: one transaction, from its begin to its end, on a
+// connection of its own. Meanwhile nobody writes. Destroyed before its end, it changed nothing.
+class Replacement {
+ public:
+  // Begins it.
+  Replacement(std::unique_ptr<Connection> connection, std::string schema);
+  // Writes a part. Gives whether that was the last, and all of it is in place.
+  bool load(Transaction txn, const std::string& channel, const LoadSnapshot& work);
+  // May it have been committed though its last part failed?
+  bool committing() const { return committing_; }
+  Connection* connection() { return connection_.get(); }
+
+ private:
+  const std::unique_ptr<Connection> connection_;
+  const std::string schema_;
+  Buckets buckets_;
+  bool committing_ = false;
+};
 
 }  // namespace imctl::storage
 

@@ -145,6 +145,7 @@ class Appending {
     Mailboxes mailboxes;
     int64_t n = take_numbers(fresh, &mailboxes);
     Array ns(Type::kInt8);
+    Array times(Type::kInt8);
     Array keys(Type::kUuid);
     Array counts(Type::kInt8);
     Array places(Type::kBytes);
@@ -155,18 +156,19 @@ class Appending {
     auto queue_bodies = [&] {
       db_->queue(
           "INSERT INTO deliveries (n, time, key, entries, places, data)"
-          " SELECT unnest($1::int8[]), $2::int8, unnest($3::uuid[]), unnest($4::int8[])::int4,"
+          " SELECT unnest($1::int8[]), unnest($2::int8[]), unnest($3::uuid[]), "
+          "unnest($4::int8[])::int4,"
           " unnest($5::bytea[]), unnest($6::bytea[])",
-          Params::of(std::move(ns), txn_->now, std::move(keys), std::move(counts),
+          Params::of(std::move(ns), std::move(times), std::move(keys), std::move(counts),
                      std::move(places), std::move(data)));
-      ns = counts = Array(Type::kInt8);
+      ns = times = counts = Array(Type::kInt8);
       keys = Array(Type::kUuid);
       places = data = Array(Type::kBytes);
     };
     constexpr size_t kStatementBytes = size_t{1} << 20U;
     for (size_t i = 0; i < fresh.size(); ++i, ++n) {
       AppendMessage* work = fresh[i];
-      work->time = txn_->now;
+      work->time = work->given_time != 0 ? work->given_time : txn_->now;
       v1::AppendResponse answer;
       for (const std::string& name : work->mailboxes) {
         Mailbox& mailbox = mailboxes.at(name);
@@ -181,6 +183,7 @@ class Appending {
         entry_ns.add(n);
       }
       ns.add(n);
+      times.add(work->time);
       keys.add(fresh_keys_[i].view());
       counts.add(uint64_t{work->mailboxes.size()});
       places.add(answer.SerializeAsString());

@@ -32,6 +32,15 @@ std::vector<Kind*> all_of(std::span<Write* const> writes) {
   return found;
 }
 
+// While somebody reads it, it is left to the next start, or to the next one that replaces.
+void remove_replaced_if_free(Connection* db, const std::string& schema) {
+  try {
+    remove_replaced(db, schema);
+  } catch (const Error&) {
+    db->rollback();
+  }
+}
+
 }  // namespace
 
 PostgresEngine::PostgresEngine(const Options& options, const Retention& retention,
@@ -55,6 +64,7 @@ Result<std::unique_ptr<PostgresEngine>> PostgresEngine::open(const Options& opti
     engine->writer_ = engine->server_.connect();
     Connection* db = engine->writer_.get();
     migrate(db, options.target.schema, engine->name(), retention.messages);
+    remove_replaced_if_free(db, options.target.schema);
     engine->database_ = read_database(db, engine->name());
     engine->loading_ = engine->database_.loading;
     engine->writer_process_ = db->process();
@@ -160,6 +170,8 @@ void PostgresEngine::run(std::span<Write* const> writes, bool careful) {
   Transaction txn{db, &database_, retention_, unix_ms(), careful, &numbers_, {}};
   if (auto* load = std::get_if<LoadSnapshot>(writes.front())) {
     load->outcome = Status();
+    const bool begins = !load->items.empty() && load->items.front().begin().replace();
+    if (begins || load->abandon || replacement_ != nullptr) return replace(load);
     try {
       loading_ = load_part(&txn, &buckets_, channel_, load, &load_);
     } catch (const Refused& refused) {
@@ -246,6 +258,33 @@ void PostgresEngine::run_mailboxes(Transaction* txn, std::span<Write* const> wri
     }
   }
   flush();
+}
+
+void PostgresEngine::end_replacement() {
+  replacement_.reset();
+  replacing_ = false;
+}
+
+void PostgresEngine::replace(LoadSnapshot* load) {
+  if (load->abandon) return end_replacement();
+  try {
+    if (load->items.front().has_begin()) {
+      end_replacement();
+      replacement_ = std::make_unique<Replacement>(server_.connect(), server_.target().schema);
+      replacing_ = true;
+    }
+    const Transaction txn{nullptr, &database_, retention_, unix_ms(), false, &numbers_, {}};
+    if (!replacement_->load(txn, channel_, *load)) return;
+    forget();
+    remove_replaced_if_free(replacement_->connection(), server_.target().schema);
+  } catch (const Refused& refused) {
+    load->outcome = refused.status();
+  } catch (const Error& error) {
+    numbers_.forget();
+    const bool unknown = replacement_ != nullptr && replacement_->committing() && error.lost();
+    load->outcome = unknown ? unknown_outcome(error) : to_status(error, name());
+  }
+  end_replacement();
 }
 
 // ---- reading

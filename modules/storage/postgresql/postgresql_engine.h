@@ -18,6 +18,7 @@
 #include "buckets.h"
 #include "engine.h"
 #include "listener.h"
+#include "load.h"
 #include "messages.h"
 #include "options.h"
 #include "schema.h"
@@ -39,6 +40,7 @@ class PostgresEngine : public Engine {
 
   void report(const Report& report) override;
   Status commit(std::span<Write* const> writes) override;
+  bool replacing() override { return replacing_; }
   bool loading() override { return loading_ && still_loading(); }
   Status get_messages(std::span<const std::string_view> ids, const Found& found) override;
   Result<MailboxPage> read_mailbox(std::string_view mailbox, uint64_t after, size_t limit,
@@ -64,6 +66,9 @@ class PostgresEngine : public Engine {
   void run(std::span<Write* const> writes, bool careful);
   void run_messages(Transaction* txn, std::span<Write* const> writes, const Bucket& bucket);
   void run_mailboxes(Transaction* txn, std::span<Write* const> writes);
+  // A part of a load that replaces what is there.
+  void replace(LoadSnapshot* load);
+  void end_replacement();
   // What was known of the tables may not be so.
   void forget();
   Status unknown_outcome(const Error& error) const;
@@ -78,6 +83,7 @@ class PostgresEngine : public Engine {
   const std::string channel_;
   Database database_;  // as it was when it was opened
   std::atomic<bool> loading_{false};
+  std::atomic<bool> replacing_{false};
   std::atomic<int> writer_process_{0};
 
   // The writer's thread:
@@ -85,7 +91,8 @@ class PostgresEngine : public Engine {
   Numbers numbers_;
   Buckets buckets_;
   MessageCleaner cleaner_;
-  uint64_t load_ = 0;        // which load is ours
+  uint64_t load_ = 0;  // which load is ours
+  std::unique_ptr<Replacement> replacement_;
   bool committing_ = false;  // a COMMIT may be on its way
 
   std::unique_ptr<Listener> listener_;

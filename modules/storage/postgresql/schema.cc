@@ -9,7 +9,8 @@
 namespace imctl::storage {
 namespace {
 
-constexpr int64_t kVersion = 1;
+// 2: enter() does not wait.
+constexpr int64_t kVersion = 2;
 
 // Of a retention period, so that little is kept for longer than it must be.
 constexpr int64_t kBuckets = 8;
@@ -18,7 +19,7 @@ constexpr int64_t kMaxBucketMs = int64_t{24} * 60 * 60 * 1000;
 
 // Names, keys and ids are bytes: protobuf's strings may hold what PostgreSQL's text may not. Values
 // are kept as they are: compressing them would cost more than the rest of a write.
-constexpr std::array kVersion1 = {
+constexpr std::array kTables = {
     // -- messages by id: ids in one table, bodies in a table for each bucket of time (messages.h)
     "CREATE TABLE ids (key uuid PRIMARY KEY, time bigint NOT NULL, n bigint NOT NULL,"
     " bucket int NOT NULL, size int NOT NULL)",
@@ -55,12 +56,15 @@ constexpr std::array kVersion1 = {
     "NULL,"
     " deleted bool NOT NULL, PRIMARY KEY (collection, revision))",
     "CREATE INDEX changes_by_key ON changes (collection, key, revision)",
-    // -- in every transaction that writes
-    "CREATE FUNCTION enter(lock bigint) RETURNS void LANGUAGE plpgsql AS $$ BEGIN"
-    " PERFORM pg_advisory_xact_lock_shared(lock);"
-    " IF (SELECT loading FROM meta) THEN"
-    " RAISE EXCEPTION 'a snapshot is being loaded' USING ERRCODE = 'IM001'; END IF; END $$",
 };
+
+// In every transaction that writes. It does not wait for a load to end: that may take hours.
+constexpr const char* kEnter =
+    "CREATE OR REPLACE FUNCTION enter(lock bigint) RETURNS void LANGUAGE plpgsql AS $$ BEGIN"
+    " IF NOT pg_try_advisory_xact_lock_shared(lock) THEN"
+    " RAISE EXCEPTION 'a snapshot is being loaded' USING ERRCODE = 'IM002'; END IF;"
+    " IF (SELECT loading FROM meta) THEN"
+    " RAISE EXCEPTION 'a snapshot is being loaded' USING ERRCODE = 'IM001'; END IF; END $$";
 
 // Of all hosts with these tables, and no others: the meta table's number.
 constexpr const char* kLock = "'meta'::regclass::oid::bigint";
@@ -76,22 +80,33 @@ int64_t bucket_ms(std::chrono::milliseconds retention) {
   return std::clamp(retention.count() / kBuckets, kMinBucketMs, kMaxBucketMs);
 }
 
-void create(Connection* db, std::chrono::milliseconds retention) {
-  // Epochs count on from the time, so those of a database made anew are larger than those before.
-  const std::string now = std::to_string(new_epoch(0));
-  db->queue(
+// All but the sequences.
+void create_tables(Connection* db, const std::string& secret, int64_t bucket_ms) {
+  db->query(
       "CREATE TABLE meta (version bigint NOT NULL, secret bytea NOT NULL, bucket_ms bigint NOT "
       "NULL,"
       " loading bool NOT NULL, load bigint NOT NULL)");
+  for (const char* sql : kTables) db->query(sql);
+  db->query(kEnter);
+  db->query("INSERT INTO meta VALUES ($1::int8, $2::bytea, $3::int8, false, 0)",
+            Params::of(kVersion, secret, bucket_ms));
+}
+
+void create(Connection* db, std::chrono::milliseconds retention) {
+  // Epochs count on from the time, so those of a database made anew are larger than those before.
+  const std::string now = std::to_string(new_epoch(0));
   db->queue("CREATE SEQUENCE numbers START " + std::to_string(kNumbers) + " INCREMENT " +
             std::to_string(kNumbers));
   db->queue("CREATE SEQUENCE epochs START " + now);
-  db->queue("CREATE SEQUENCE bucket_numbers");
-  db->run();  // the next ones refer to it
-  for (const char* sql : kVersion1) db->query(sql);
-  db->query("INSERT INTO meta VALUES ($1::int8, $2::bytea, $3::int8, false, 0)",
-            Params::of(kVersion, new_secret(), bucket_ms(retention)));
+  db->query("CREATE SEQUENCE bucket_numbers");
+  create_tables(db, new_secret(), bucket_ms(retention));
 }
+
+std::string quoted(const std::string& schema) { return "\"" + schema + "\""; }
+// Where what is loaded goes until it takes the other's place; and where that goes until it is
+// removed.
+std::string staged(const std::string& schema) { return quoted(schema + "_staged"); }
+std::string replaced(const std::string& schema) { return quoted(schema + "_replaced"); }
 
 }  // namespace
 
@@ -111,8 +126,12 @@ void migrate(Connection* db, const std::string& schema, const std::string& serve
     throw refuse(server + ": the schema \"" + schema +
                  "\" holds tables of somebody else: set `table` to another name");
   } else {
-    // Older versions are brought up to date here, once there are any.
     int64_t version = db->query("SELECT version FROM meta").number(0, 0);
+    if (version == 1) {
+      db->query(kEnter);
+      db->query("UPDATE meta SET version = $1::int8", Params::of(kVersion));
+      version = kVersion;
+    }
     if (version != kVersion) {
       throw refuse(other_version(version, server) + ": use the newer module that made it");
     }
@@ -134,8 +153,42 @@ Database read_database(Connection* db, const std::string& server) {
   return database;
 }
 
+void stage(Connection* db, const std::string& schema, const Database& database) {
+  db->query("CREATE SCHEMA " + staged(schema));
+  // What is not in it, the sequences, is that of the other: so no number is given twice, and what
+  // other hosts remember of numbers stays true.
+  db->query("SET LOCAL search_path = " + staged(schema) + ", " + quoted(schema));
+  create_tables(db, database.secret, database.bucket_ms);
+  for (const char* table : {"mailboxes", "collections"}) {
+    const int64_t last =
+        db->query("SELECT coalesce(max(id), 0) FROM " + quoted(schema) + "." + table).number(0, 0);
+    db->query(std::string("ALTER TABLE ") + table + " ALTER id RESTART WITH " +
+              std::to_string(last + 1));
+  }
+}
+
+void put_in_place(Connection* db, const std::string& schema) {
+  for (const char* sequence : {"numbers", "epochs", "bucket_numbers"}) {
+    db->query("ALTER SEQUENCE " + quoted(schema) + "." + sequence + " SET SCHEMA " +
+              staged(schema));
+  }
+  db->query("ALTER SCHEMA " + quoted(schema) + " RENAME TO " + replaced(schema));
+  db->query("ALTER SCHEMA " + staged(schema) + " RENAME TO " + quoted(schema));
+}
+
+void remove_replaced(Connection* db, const std::string& schema) {
+  if (db->query("SELECT 1 FROM pg_namespace WHERE nspname = '" + schema + "_replaced'").empty()) {
+    return;
+  }
+  db->query("BEGIN");
+  db->query("SET LOCAL lock_timeout = '500ms'");
+  db->query("DROP SCHEMA IF EXISTS " + replaced(schema) + " CASCADE");
+  db->query("COMMIT");
+}
+
 std::string enter_statement() { return std::string("SELECT enter(") + kLock + ")"; }
 std::string exclude_statement() {
+  // Those who come meanwhile are refused, so it gets its turn.
   return std::string("SELECT pg_advisory_xact_lock(") + kLock + ")";
 }
 

@@ -28,6 +28,14 @@ void migrate(Connection* db, const std::string& schema, const std::string& serve
 // Throws Refused if the tables are of another version.
 Database read_database(Connection* db, const std::string& server);
 
+// Tables like those of `schema`, but empty, in a schema beside it, and this transaction works on
+// them: `db` is in one, and has excluded the others.
+void stage(Connection* db, const std::string& schema, const Database& database);
+// They take the place of those, which are kept aside. In the same transaction.
+void put_in_place(Connection* db, const std::string& schema);
+// What was kept aside, for good. Throws Error kLockNotAvailable while somebody still reads it.
+void remove_replaced(Connection* db, const std::string& schema);
+
 // Statements in every transaction that writes: nobody may write while a snapshot is being loaded.
 std::string enter_statement();
 // The other side: nobody else is in, or gets in before the end of this transaction.

@@ -45,6 +45,7 @@ class Reader : public SnapshotReader {
     // It may stand still for as long as the caller permits.
     db_->query("SELECT set_config('idle_in_transaction_session_timeout', '0', false)");
     db_->query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+    meta_ = meta();
     const Rows rows = db_->query("SELECT bucket FROM buckets ORDER BY first");
     for (size_t i = 0; i < rows.size(); ++i) {
       const int64_t bucket = rows.number(i, 0);
@@ -75,6 +76,11 @@ class Reader : public SnapshotReader {
           case Part::kEnd: break;
         }
       }
+      // Names are looked up as they are now, whatever the transaction sees.
+      if (meta() != meta_) {
+        items->clear();
+        return {IMCTL_ABORTED, "what is stored was replaced while it was dumped: dump again"};
+      }
     } catch (const Error& error) {
       return to_status(error, server_);
     }
@@ -83,6 +89,8 @@ class Reader : public SnapshotReader {
 
  private:
   enum class Part { kMessages, kMailboxes, kDeliveries, kCollections, kRecords, kEnd };
+
+  int64_t meta() { return db_->query("SELECT to_regclass('meta')::oid::int8").number(0, 0); }
 
   void start_bucket() {
     time_ = expired_;
@@ -239,6 +247,7 @@ class Reader : public SnapshotReader {
   Connection* const db_;
   const std::string server_;
   const int64_t expired_;
+  int64_t meta_ = 0;  // which tables these are
   Part part_ = Part::kMessages;
   std::vector<int64_t> buckets_;
   std::vector<std::pair<int64_t, std::string>> collections_;

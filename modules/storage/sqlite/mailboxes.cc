@@ -101,7 +101,7 @@ void Mailboxes::append(AppendMessage* work, int64_t now) {
   const Key key = (*keys_)(work->key);
   std::optional<Stored> stored = log_->find({&key, 1}, INT64_MIN)[0];
   work->duplicate = stored.has_value();
-  work->time = stored ? stored->ts : now;
+  work->time = stored ? stored->ts : work->given_time != 0 ? work->given_time : now;
   if (stored) {
     work->conflict = !same_delivery(stored->data, work->data);
     if (!work->conflict) work->places = name_all(unpack(stored->extra));
@@ -115,7 +115,7 @@ void Mailboxes::append(AppendMessage* work, int64_t now) {
     places.push_back({row.id, ++row.last});
     work->places.push_back({name, row.epoch, row.last});
   }
-  const Location at = log_->insert(key, now, work->data, pack(places));
+  const Location at = log_->insert(key, work->time, work->data, pack(places));
   for (const PlaceById& place : places) {
     {
       Query query(*connection_, "UPDATE mailboxes SET last=? WHERE id=?");

@@ -2,7 +2,7 @@
 #include <memory>
 
 #include "config.h"
-#include "sqlite_engine.h"
+#include "replaceable.h"
 #include "storage_module.h"
 
 namespace imctl::storage {
@@ -37,7 +37,7 @@ class SqliteStorage final : public StorageModule {
 
  private:
   Result<std::unique_ptr<Engine>> open(Watchers* /*watchers*/) override {
-    auto engine = SqliteEngine::open(options_, StorageModule::settings().retention);
+    auto engine = ReplaceableEngine::open(options_, StorageModule::settings().retention);
     if (engine.ok()) host().info("all is stored in " + options_.path);
     return engine;
   }

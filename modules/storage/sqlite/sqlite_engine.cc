@@ -60,8 +60,6 @@ Result<std::unique_ptr<Engine>> SqliteEngine::open(const Options& options,
   // Counting what it allocates takes a lock that all connections share. Too late, and no harm, if
   // this process uses SQLite already.
   (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
-  Result<std::unique_ptr<FileLock>> lock = FileLock::take(options.path);
-  if (!lock.ok()) return lock.status();
   Result<std::unique_ptr<Connection>> connection = open_database(options.path);
   if (!connection.ok()) return connection.status();
   sqlite3* handle = (*connection)->handle();
@@ -73,8 +71,8 @@ Result<std::unique_ptr<Engine>> SqliteEngine::open(const Options& options,
       if (query.step()) secret = query.text(0);
     }
     if (secret.size() != KeyMaker::kSecret) return damaged(options.path, "it has lost its secret");
-    std::unique_ptr<SqliteEngine> engine(new SqliteEngine(
-        options, retention, std::move(*lock), std::move(*connection), std::move(secret)));
+    std::unique_ptr<SqliteEngine> engine(
+        new SqliteEngine(options, retention, std::move(*connection), std::move(secret)));
     engine->start();
     return std::unique_ptr<Engine>(std::move(engine));
   } catch (const SQLite::Exception& error) {
@@ -83,11 +81,9 @@ Result<std::unique_ptr<Engine>> SqliteEngine::open(const Options& options,
 }
 
 SqliteEngine::SqliteEngine(const Options& options, const Retention& retention,
-                           std::unique_ptr<FileLock> lock, std::unique_ptr<Connection> connection,
-                           std::string secret)
+                           std::unique_ptr<Connection> connection, std::string secret)
     : options_(options),
       retention_(retention),
-      lock_(std::move(lock)),
       connection_(std::move(connection)),
       keys_(std::move(secret)),
       messages_(connection_.get(),

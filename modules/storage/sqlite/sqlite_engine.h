@@ -20,6 +20,8 @@
 
 namespace imctl::storage {
 
+// Of a file that this process alone writes; see replaceable.h, which sees to that and to whatever
+// is to replace the file.
 class SqliteEngine final : public Engine {
  public:
   static Result<std::unique_ptr<Engine>> open(const Options& options, const Retention& retention);
@@ -28,6 +30,7 @@ class SqliteEngine final : public Engine {
   void report(const Report& report) override;
   Status commit(std::span<Write* const> writes) override;
   bool loading() override { return loading_.load(); }
+  bool replacing() override { return false; }
   Status get_messages(std::span<const std::string_view> ids, const Found& found) override;
   Result<MailboxPage> read_mailbox(std::string_view mailbox, uint64_t after, size_t limit,
                                    size_t max_bytes) override;
@@ -45,7 +48,7 @@ class SqliteEngine final : public Engine {
  private:
   struct Reader;  // a connection that is lent out one call at a time
 
-  SqliteEngine(const Options& options, const Retention& retention, std::unique_ptr<FileLock> lock,
+  SqliteEngine(const Options& options, const Retention& retention,
                std::unique_ptr<Connection> connection, std::string secret);
   void start();
   void reload();
@@ -70,7 +73,6 @@ class SqliteEngine final : public Engine {
 
   const Options options_;
   const Retention retention_;
-  const std::unique_ptr<FileLock> lock_;
   const std::unique_ptr<Connection> connection_;
   const KeyMaker keys_;
   Log messages_;

@@ -14,7 +14,7 @@
 #include "bucket.h"
 #include "config.h"
 #include "filter.h"
-#include "sqlite_engine.h"
+#include "replaceable.h"
 #include "test_parts.h"
 #include "writer.h"
 
@@ -28,7 +28,7 @@ Options options_for(const std::string& path) { return {path, "messages", 1 << 20
 Retention long_time() { return {std::chrono::hours(168), milliseconds(0), 100}; }
 
 std::unique_ptr<Engine> open(const std::string& path, const Retention& retention = long_time()) {
-  auto engine = SqliteEngine::open(options_for(path), retention);
+  auto engine = ReplaceableEngine::open(options_for(path), retention);
   EXPECT_TRUE(engine.ok()) << engine.status().message();
   return engine.ok() ? std::move(*engine) : nullptr;
 }
@@ -194,7 +194,7 @@ TEST(Messages, AreFoundWhateverIsInMemory) {
   for (const size_t memory :
        {size_t{0}, Filter::size(), 2 * Filter::size(), 2 * Filter::size() + Index::kBytes}) {
     options.index_memory = memory;
-    auto engine = SqliteEngine::open(options, long_time());
+    auto engine = ReplaceableEngine::open(options, long_time());
     ASSERT_TRUE(engine.ok());
     EXPECT_EQ(get(**engine, {"1", "x", "65537", "131073"}), (Texts{"t1", "t65537", "t131073"}));
     EXPECT_EQ(put(**engine, {{"1", "t1"}, {"65537", "other"}}), 1U);
@@ -250,7 +250,7 @@ TEST(Messages, WithoutMemoryForFiltersAreFoundAllTheSame) {
   options.index_memory = 0;
   Retention retention = long_time();
   retention.messages = milliseconds(16'000);  // a bucket each second
-  auto engine = SqliteEngine::open(options, retention);
+  auto engine = ReplaceableEngine::open(options, retention);
   ASSERT_TRUE(engine.ok());
   EXPECT_EQ(put(**engine, {{"a", "1"}}), 1U);
   std::this_thread::sleep_for(milliseconds(1100));
@@ -426,28 +426,28 @@ TEST(File, ForeignAndNewerOnesAreRefused) {
   Folder folder;
   const std::string path = folder.file("m.db");
   { SQLite::Database(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE).exec("CREATE TABLE t(x)"); }
-  auto engine = SqliteEngine::open(options_for(path), long_time());
+  auto engine = ReplaceableEngine::open(options_for(path), long_time());
   EXPECT_EQ(engine.status().code(), IMCTL_FAILED_PRECONDITION);
   EXPECT_NE(engine.status().message().find("another program"), std::string::npos);
 
   const std::string newer = folder.file("n.db");
   open(newer).reset();
   { SQLite::Database(newer, SQLITE_OPEN_READWRITE).exec("PRAGMA user_version=99"); }
-  engine = SqliteEngine::open(options_for(newer), long_time());
+  engine = ReplaceableEngine::open(options_for(newer), long_time());
   EXPECT_EQ(engine.status().code(), IMCTL_FAILED_PRECONDITION);
   EXPECT_NE(engine.status().message().find("newer version"), std::string::npos);
 
   std::ofstream(folder.file("x.db")) << std::string(5000, 'x');
-  engine = SqliteEngine::open(options_for(folder.file("x.db")), long_time());
+  engine = ReplaceableEngine::open(options_for(folder.file("x.db")), long_time());
   EXPECT_EQ(engine.status().code(), IMCTL_DATA_LOSS);
-  engine = SqliteEngine::open(options_for(folder.file("none/x.db")), long_time());
+  engine = ReplaceableEngine::open(options_for(folder.file("none/x.db")), long_time());
   EXPECT_EQ(engine.status().code(), IMCTL_FAILED_PRECONDITION);
 }
 
 TEST(File, HasOneThatWrites) {
   Folder folder;
   auto engine = open(folder.file("m.db"));
-  auto other = SqliteEngine::open(options_for(folder.file("m.db")), long_time());
+  auto other = ReplaceableEngine::open(options_for(folder.file("m.db")), long_time());
   EXPECT_EQ(other.status().code(), IMCTL_FAILED_PRECONDITION);
   EXPECT_NE(other.status().message().find("in use"), std::string::npos);
   EXPECT_EQ(put(*engine, {{"a", "1"}}), 1U);
@@ -471,7 +471,7 @@ TEST(File, DamageIsFoundAfterAnUncleanStop) {
   }
   std::ofstream(path + "-wal").flush();
   for (int start = 0; start < 2; ++start) {
-    auto engine = SqliteEngine::open(options_for(path), long_time());
+    auto engine = ReplaceableEngine::open(options_for(path), long_time());
     EXPECT_EQ(engine.status().code(), IMCTL_DATA_LOSS);
     EXPECT_NE(engine.status().message().find(path), std::string::npos);
     EXPECT_EQ(std::filesystem::file_size(path), size);
