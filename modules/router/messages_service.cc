@@ -106,8 +106,7 @@ Task<Result<Stored>> MessagesService::deliver(std::string sender, Message messag
   });
   if (!stored.outcome.ok()) co_return to_status(stored.outcome);
   co_await on_loop(node_->loop());
-  node_->machine().publish(Loop::now(), stored.positions, stored.time,
-                           std::move(outgoing->payload));
+  node_->machine().publish(Loop::now(), stored.positions, stored.time, outgoing->payload);
   co_return std::move(stored);
 }
 

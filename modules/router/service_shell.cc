@@ -214,8 +214,7 @@ void ServiceShell::find(const Find& find) {
             to.since = from_timestamp(from.since());
           }
         }
-        loop_->post(
-            [this, ticket, found](Time now) { machine_->found(now, ticket, std::move(*found)); });
+        loop_->post([this, ticket, found](Time now) { machine_->found(now, ticket, *found); });
       });
 }
 

@@ -158,7 +158,7 @@ void SessionStream::connect(Time now, const session::v1::Hello& from) {
   }
   const size_t most = node_->options().node.window;
   window_ = from.window() == 0 ? most : std::min<size_t>(from.window(), most);
-  node_->machine().connect(now, std::move(hello));
+  node_->machine().connect(now, hello);
   go_on();
 }
 

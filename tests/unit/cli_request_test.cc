@@ -120,7 +120,8 @@ TEST_F(RequestTest, StreamsOfDocumentsAndLines) {
             (List{"id: \"a\" small: 1", "id: \"b\" small: 1"}));
   int fd = ::open(folder_.write("lines", "hello\r\n\nlast").c_str(), O_RDONLY | O_CLOEXEC);
   EXPECT_EQ(requests({"note", "chat"}, {"--to", "bob"}, fd),
-            (List{"text: \"hello\" to: \"bob\"", "to: \"bob\"", "text: \"last\" to: \"bob\""}));
+            (List{"to: \"bob\"", "text: \"hello\" to: \"bob\"", "to: \"bob\"",
+                  "text: \"last\" to: \"bob\""}));
   ::close(fd);
 }
 
