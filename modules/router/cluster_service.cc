@@ -46,6 +46,10 @@ Status no_node(const std::string& name) {
   return {IMCTL_NOT_FOUND, "there is no node " + name + " (`imctl node list`)"};
 }
 
+Status no_service() {
+  return {IMCTL_UNAVAILABLE, "this host has no link to a Cluster Management Service just now"};
+}
+
 std::string session_name(const std::string& node, SessionId session) {
   return node + "/" + std::to_string(session);
 }
@@ -77,7 +81,7 @@ Task<Result<Reply>> ClusterService::elsewhere(const char* method, const Request&
                                               const Context& context) {
   co_await on_loop(loop_);
   const std::vector<NodeShell::LinkInfo> links = node_->links();
-  Status last(IMCTL_UNAVAILABLE, "this host has no link to a Cluster Management Service just now");
+  Status last = no_service();
   for (const NodeShell::LinkInfo& link : links) {
     if (link.address.empty()) continue;
     const Method<Request, Reply> there(host_, std::string(method) + "@" + link.address);
@@ -221,12 +225,33 @@ Task<uint64_t> ClusterService::sessions_of(std::string name) {
   co_return node.ok() && node->link() != "away" ? node->sessions() : 0;
 }
 
+Task<Status> ClusterService::drain_elsewhere(const v1::DrainRequest& request,
+                                             Writer<v1::DrainProgress>& writer) {
+  co_await on_loop(loop_);
+  Status last = no_service();
+  for (const NodeShell::LinkInfo& link : node_->links()) {
+    if (link.address.empty()) continue;
+    const Method<v1::DrainRequest, v1::DrainProgress> there(
+        host_, "/imctl.cluster.v1.Nodes/Drain@" + link.address);
+    CallOptions options;
+    options.parent = &writer.context();
+    ClientStream<v1::DrainRequest, v1::DrainProgress> stream(there, options, &request);
+    bool begun = false;
+    while (std::optional<v1::DrainProgress> progress = co_await stream.read()) {
+      begun = true;
+      if (!co_await writer.write(*progress)) stream.cancel();
+    }
+    last = (co_await stream.finish()).status();
+    if (begun || last.code() != IMCTL_UNAVAILABLE) break;
+  }
+  co_return last;
+}
+
 Task<Status> ClusterService::drain(const v1::DrainRequest& request,
                                    Writer<v1::DrainProgress>& writer) {
   const Context& context = writer.context();
   if (!service_->is_running()) {
-    co_return Status(IMCTL_FAILED_PRECONDITION,
-                     "this host is no Cluster Management Service: ask one to drain a node");
+    co_return co_await drain_elsewhere(request, writer);
   }
   Result<v1::Node> node = co_await find_node(request.node());
   if (!node.ok()) co_return node.status();

@@ -39,6 +39,8 @@ class ClusterService {
                                            const Context& context);
   Task<Status> drain(const cluster::v1::DrainRequest& request,
                      Writer<cluster::v1::DrainProgress>& writer);
+  Task<Status> drain_elsewhere(const cluster::v1::DrainRequest& request,
+                               Writer<cluster::v1::DrainProgress>& writer);
   Task<Result<session::v1::ListSessionsResponse>> list_sessions(
       const session::v1::ListSessionsRequest& request, const Context& context);
   Task<Result<session::v1::CloseSessionsResponse>> close_sessions(

@@ -377,6 +377,18 @@ class TwoNodesTest(RouterCase):
             code, out, err = two.imctl("node", "list", "-o", "name")
             self.assertEqual((code, sorted(out.split())), (0, ["one", "two"]), err)
 
+    def test_drained_from_a_node_that_is_no_service(self):
+        with pair() as (one, two):
+            add_users(one, "ann")
+            ann = self.session(two, "ann", "phone")
+            wait_for(lambda: sum(n.registered for n in nodes_of(one).values()) == 1, "the session to be known")
+            code, out, err = two.imctl("node", "drain", "two", "--time", "1s", "-o", "jsonl")
+            self.assertEqual(code, 0, err)
+            self.assertEqual(int(json.loads(out.splitlines()[-1])["left"]), 0)
+            self.assertIsNotNone(ann.next("moving"))
+            self.assertIsNone(ann.next("pong"))
+            self.assertEqual(two.imctl("node", "uncordon", "two")[0], 0)
+
     def test_a_node_that_stops_is_out(self):
         with pair() as (one, two):
             two.stop()
