@@ -6,7 +6,7 @@ import unittest
 
 from host_fixture import ROOT, Host
 from locations_cases import ANN, BOB, SharedCases
-from redis_fixture import Redis
+from redis_fixture import LateProxy, Redis
 
 
 class InRedis(SharedCases, unittest.TestCase):
@@ -98,6 +98,30 @@ class InRedis(SharedCases, unittest.TestCase):
             self.broker.cli("DEL", lease)
             found, answer = b.find(ANN)
             self.assertTrue(found or not answer.sure, "who is there is said to be nowhere")
+
+    def test_what_arrives_after_a_connection_was_given_up_changes_nothing(self):
+        self.own_broker()
+        with LateProxy(self.broker.port) as proxy:
+            a, b = self.service("a", at=self.host(uri=proxy.uri)), self.service("b")
+            a.report_all()
+            b.report_all()
+            self.all_sure(a, b)
+            a.add(ANN, "n1", 1)
+            a.add(BOB, "n1", 2)
+            self.wait("they are there", lambda: len(b.found(ANN, BOB)) == 2, a, b)
+            before = proxy.connections
+            proxy.hold()
+            a.add("cid@example.org", "n1", 3)
+            a.remove("n1", 2)
+            self.wait("another connection", lambda: proxy.connections > before, a, b)
+            a.add(BOB, "n1", 2)
+            wanted = {(ANN, "n1", 1, 1), (BOB, "n1", 1, 2), ("cid@example.org", "n1", 1, 3)}
+            self.wait("all is written anew", lambda: b.found(ANN, BOB, "cid@example.org") == wanted, a, b)
+            self.all_sure(a, b)
+            proxy.release()
+            # Looking removes what is left over; this is not.
+            list(b.list())
+            self.assertEqual(b.found(ANN, BOB, "cid@example.org"), wanted)
 
     def test_a_full_redis_is_told_and_recovered_from(self):
         self.own_broker("--maxmemory-policy", "noeviction")

@@ -21,13 +21,26 @@ const std::array<const char*, kScripts> kScriptTexts = {
 local key = ARGV[1] .. 'lease:' .. ARGV[2]
 local old = redis.call('GET', key) or ''
 local token = string.sub(old, 1, 41)
-if string.sub(token, 1, 20) > string.sub(ARGV[3], 1, 20) and string.sub(old, 43, 43) ~= 'l' then
+if token > ARGV[3]
+    and (string.sub(old, 43, 43) ~= 'l' or string.sub(token, 1, 20) == string.sub(ARGV[3], 1, 20)) then
   return token
 end
 redis.call('SET', key, ARGV[3] .. '\31' .. ARGV[4] .. '\31' .. ARGV[5], 'PX', ARGV[6])
 redis.call('SADD', ARGV[1] .. 'services', ARGV[2])
 redis.call('PEXPIRE', ARGV[1] .. 'services', ARGV[7])
 return token
+)",
+    R"(
+local lease = redis.call('GET', ARGV[1] .. 'lease:' .. ARGV[2]) or ''
+if string.sub(lease, 1, 41) ~= ARGV[3] then return 0 end
+local key = ARGV[1] .. 'user:' .. ARGV[4]
+if ARGV[6] == '' then
+  redis.call('HDEL', key, ARGV[5])
+else
+  redis.call('HSET', key, ARGV[5], ARGV[6])
+  redis.call('PEXPIRE', key, ARGV[7])
+end
+return 1
 )",
     R"(
 local key = ARGV[1] .. 'node:' .. ARGV[2]

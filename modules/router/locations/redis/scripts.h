@@ -8,9 +8,11 @@
 //   imctl:CLUSTER:services       set of names
 //
 // A token stands for one time that a service wrote all it has: boot and time, in twenty digits
-// each. Locations with another one than the lease's are left over, and removed by whoever finds
-// them; so a service that cannot know what is in Redis takes another token and writes everything
-// again.
+// each, and what is newer sorts later. Locations with another one than the lease's are left over,
+// and removed by whoever finds them; so a service that cannot know what is in Redis takes another
+// token and writes everything again. The lease comes first, and nothing is written under a token
+// that the lease has not: what an earlier connection still had to say arrives in vain, however
+// late.
 #ifndef IMCTL_LOCATIONS_REDIS_SCRIPTS_H
 #define IMCTL_LOCATIONS_REDIS_SCRIPTS_H
 
@@ -33,9 +35,12 @@ constexpr char kLeft = 'l';
 
 enum Script : size_t {
   // PREFIX SERVICE TOKEN STATE COUNT MILLISECONDS EXPIRY: renews a lease. Gives the token that was
-  // there
-  // before, or an empty string; if that is of a newer boot it stays.
+  // there before, or an empty string; if that is newer it stays, unless another process left it
+  // behind.
   kLease,
+  // PREFIX SERVICE TOKEN USER FIELD VALUE EXPIRY: writes a location, or removes it if the value is
+  // empty. Only if the service's lease has the token.
+  kWrite,
   // PREFIX NODE BOOT EXPIRY: notes a boot of a node, if it is the newest.
   kNode,
   // PREFIX SERVICE NODE USER...: what holds of these users: user, field and value, in turn.

@@ -28,13 +28,19 @@ uint64_t wall_clock() {
                                    .count());
 }
 
-uint64_t boot_of(std::string_view token) {
-  constexpr size_t kDigits = 20;
-  uint64_t boot = 0;
-  for (const char c : token.substr(0, kDigits)) {
-    boot = boot * 10 + static_cast<uint64_t>(c >= '0' && c <= '9' ? c - '0' : 0);
+uint64_t number_of(std::string_view digits) {
+  uint64_t number = 0;
+  for (const char c : digits) {
+    number = number * 10 + static_cast<uint64_t>(c >= '0' && c <= '9' ? c - '0' : 0);
   }
-  return boot;
+  return number;
+}
+
+// The parts of a token: see token_of().
+constexpr size_t kDigits = 20;
+uint64_t boot_of(std::string_view token) { return number_of(token.substr(0, kDigits)); }
+uint64_t time_of(std::string_view token) {
+  return number_of(token.substr(std::min(token.size(), kDigits + 1)));
 }
 
 std::vector<Found> read_all(const redisReply& reply) {
@@ -110,7 +116,8 @@ Verdict Store::report(const Report& report) {
   // What is not there yet is written as a whole.
   if (!connected_ || mine == mine_.end()) return verdict;
   for (const auto& [user, key] : removed_) {
-    push(Kind::kWrite, {"HDEL", options_.prefix + "user:" + user, field_of(report.service, key)});
+    push(Kind::kWrite, script(kWrite, {escape(report.service), mine->second.token, user,
+                                       field_of(report.service, key), "", ""}));
   }
   for (const Delta& delta : deltas) {
     for (const Location& location : delta.change.add) {
@@ -123,15 +130,14 @@ Verdict Store::report(const Report& report) {
 void Store::write(const Mine& mine, const std::string& service, const Location& location) {
   const Time now = now_ms();
   const std::string expiry = std::to_string(options_.expiry);
-  const std::string key = options_.prefix + "user:" + location.user;
   auto& noted = nodes_[location.key.node];
   if (noted.first < location.key.boot || noted.second + options_.expiry / 3 < now) {
     noted = {std::max(noted.first, location.key.boot), now};
     push(Kind::kWrite, script(kNode, {escape(location.key.node), digits(noted.first), expiry}));
   }
   push(Kind::kWrite,
-       {"HSET", key, field_of(service, location.key), value_of(mine.token, location)});
-  push(Kind::kWrite, {"PEXPIRE", key, expiry});
+       script(kWrite, {escape(service), mine.token, location.user, field_of(service, location.key),
+                       value_of(mine.token, location), expiry}));
 }
 
 void Store::write_bucket(const Mine& mine, const Table::Origin& origin, size_t bucket) {
@@ -380,6 +386,10 @@ void Store::take(const Op& op, const redisReply& reply) {
   if (boot_of(before) > boot_of(op.token)) {
     // Another process is this service now.
     local_.drop(op.service);
+    mine_.erase(mine);
+  } else if (before > op.token) {
+    // The clock was put back since this token was taken: the next is newer than that one.
+    last_token_ = std::max(last_token_, time_of(before));
     mine_.erase(mine);
   } else if (before != op.token && mine->second.leased) {
     // Redis has lost it: who knows what else.
