@@ -29,6 +29,12 @@ void Links::send(Time now, Link& link, Frame frame) {
   out_.emplace_back(SendFrame{link.id, std::move(frame), size});
 }
 
+// Of messages: when the link ends, it may be that the service never had it.
+void Links::send_news(Time now, Link& link, Frame frame) {
+  link.news_at = now;
+  send(now, link, std::move(frame));
+}
+
 void Links::up(Time now, LinkId id) {
   if (left_) {
     out_.emplace_back(DropLink{id, {Code::kCancelled, "the node stops"}});
@@ -47,8 +53,8 @@ void Links::down(Time now, LinkId id) {
       std::find_if(links_.begin(), links_.end(), [id](const Link& each) { return each.id == id; });
   if (link == links_.end()) return;
   const bool was_ready = link->ready;
-  // What it took lately may never have arrived.
-  if (link->pushed_at != 0 && link->pushed_at + link->lease > now) lost_ = true;
+  // What it took before the service gave it up, that one tells of; since then a lease has not passed.
+  if (link->news_at != 0 && link->news_at + link->lease > now) lost_ = true;
   links_.erase(link);
   if (home_ == id) {
     home_ = 0;
@@ -115,7 +121,7 @@ void Links::joined(Time now, Link& link, const Joined& joined) {
   link.nodes = 2;  // until it says: better a push too many
   link.holds = joined.kept > 0;
   if (settled_) clear_others(now);
-  if (std::exchange(untold_, false)) send(now, link, Lost{});
+  if (std::exchange(untold_, false)) send_news(now, link, Lost{});
   plan_home(now);
   tell_lost(now);
 }
@@ -264,8 +270,7 @@ void Links::push(Time now, Push push) {
     return;
   }
   ++stats_.pushes_out;
-  through->pushed_at = now;
-  send(now, *through, std::move(push));
+  send_news(now, *through, std::move(push));
 }
 
 void Links::unsure(Time now, const Link& from, const Unsure& unsure) {
@@ -285,9 +290,8 @@ void Links::unsure(Time now, const Link& from, const Unsure& unsure) {
       lost_ = true;
       continue;
     }
-    link.pushed_at = now;
     ++stats_.pushes_out;
-    send(now, link, std::move(hint));
+    send_news(now, link, std::move(hint));
   }
 }
 
@@ -303,7 +307,7 @@ void Links::tell_lost(Time now) {
   for (Link& link : links_) {
     if (!link.ready || link.queued * 2 > settings_.max_link_queue) continue;
     lost_ = false;
-    send(now, link, Lost{});
+    send_news(now, link, Lost{});
     return;
   }
 }
@@ -328,8 +332,10 @@ void Links::tick(Time now) {
   const Time late = due == kNever ? 0 : now - due;
   std::vector<LinkId> silent;
   for (Link& link : links_) {
-    if (late > kStoodStill)
-      link.heard_at = std::max(link.heard_at, std::min(now, link.heard_at + late));
+    if (late > kStoodStill) {
+      link.heard_at = std::min(now, link.heard_at + late);
+      if (link.news_at != 0) link.news_at = std::min(now, link.news_at + late);
+    }
     if (link.heard_at + link.lease <= now) {
       silent.push_back(link.id);
     } else if (link.ready && link.sent_at + link.lease / 3 <= now) {

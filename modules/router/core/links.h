@@ -82,7 +82,7 @@ class Links {
     Time ready_at = 0;
     Time sent_at = 0;
     Time heard_at = 0;
-    Time pushed_at = 0;  // 0: never
+    Time news_at = 0;  // send_news; 0: never
     uint64_t nodes = 0;
     size_t queued = 0;
     bool holds = false;  // the service knows sessions that were registered with it
@@ -92,6 +92,7 @@ class Links {
 
   Link* find(LinkId link);
   void send(Time now, Link& link, Frame frame);
+  void send_news(Time now, Link& link, Frame frame);
   void joined(Time now, Link& link, const Joined& joined);
   void registered(Time now, Link& link);
   void unsure(Time now, const Link& from, const Unsure& unsure);
