@@ -12,6 +12,8 @@ constexpr size_t kBatch = 1000;
 constexpr Time kJoining = 15000;
 // Ticks later than this mean that the process stood still, not that services were silent.
 constexpr Time kStoodStill = 1000;
+// Services without a link whose doubts are remembered.
+constexpr size_t kMaxServices = 1000;
 
 }  // namespace
 
@@ -54,7 +56,11 @@ void Links::down(Time now, LinkId id) {
   if (link == links_.end()) return;
   const bool was_ready = link->ready;
   // What it took before the service gave it up, that one tells of; since then a lease has not passed.
-  if (link->news_at != 0 && link->news_at + link->lease > now) lost_ = true;
+  if (link->news_at != 0 && link->news_at + link->lease > now) ++doubts_;
+  if (was_ready) {
+    if (told_doubts_.size() >= kMaxServices) told_doubts_.clear();
+    told_doubts_[link->service] = link->told_doubts;
+  }
   links_.erase(link);
   if (home_ == id) {
     home_ = 0;
@@ -67,7 +73,7 @@ void Links::down(Time now, LinkId id) {
     registry_.resync(now);
     plan_home(now);
   }
-  tell_lost(now);
+  tell_doubts(now);
 }
 
 void Links::drop(Time now, LinkId id, Code code, std::string words) {
@@ -80,7 +86,7 @@ void Links::written(Time now, LinkId id, size_t size) {
   if (link == nullptr) return;
   link->queued -= std::min(link->queued, size);
   if (link->id == home_ && registering_) go_on_registering(now);
-  if (lost_ && link->queued * 2 <= settings_.max_link_queue) tell_lost(now);
+  tell_doubts(now, *link);
 }
 
 bool Links::heard(Time now, LinkId id, const Frame& frame) {
@@ -104,8 +110,8 @@ bool Links::heard(Time now, LinkId id, const Frame& frame) {
   if (const auto* members = std::get_if<Members>(&frame)) {
     link->nodes = members->nodes;
     // Somebody came, perhaps before pushes were left out.
-    if (std::exchange(left_out_, false) && members->nodes > 1) lost_ = true;
-    tell_lost(now);
+    if (std::exchange(left_out_, false) && members->nodes > 1) ++doubts_;
+    tell_doubts(now);
   }
   if (std::holds_alternative<Registered>(frame)) registered(now, *link);
   if (const auto* doubt = std::get_if<Unsure>(&frame)) unsure(now, *link, *doubt);
@@ -120,10 +126,11 @@ void Links::joined(Time now, Link& link, const Joined& joined) {
   link.lease = std::max<Time>(joined.lease, 3);
   link.nodes = 2;  // until it says: better a push too many
   link.holds = joined.kept > 0;
+  const auto told = told_doubts_.find(link.service);
+  link.told_doubts = told == told_doubts_.end() ? 0 : told->second;
   if (settled_) clear_others(now);
-  if (std::exchange(untold_, false)) send_news(now, link, Lost{});
   plan_home(now);
-  tell_lost(now);
+  tell_doubts(now, link);
 }
 
 Links::Link* Links::best(Time now, Time ready_for) {
@@ -266,32 +273,32 @@ void Links::push(Time now, Push push) {
   }
   if (through == nullptr) {
     ++stats_.pushes_dropped;
-    lost_ = true;
+    ++doubts_;
     return;
   }
   ++stats_.pushes_out;
   send_news(now, *through, std::move(push));
 }
 
-void Links::unsure(Time now, const Link& from, const Unsure& unsure) {
-  const LinkId asked = from.id;
-  untold_ = untold_ || std::none_of(links_.begin(), links_.end(), [asked](const Link& link) {
-              return link.ready && link.id != asked;
-            });
+// Those that are linked are told now, each other one when it joins.
+void Links::unsure(Time now, Link& from, const Unsure& unsure) {
+  ++doubts_;
   for (Link& link : links_) {
-    if (!link.ready || link.id == asked) continue;
-    Push hint;
-    hint.from_node = settings_.node;
-    hint.time = unsure.time;
-    hint.targets = unsure.targets;
-    hint.own_only = true;
-    if (!room(link, bytes_of(hint))) {
-      ++stats_.pushes_dropped;
-      lost_ = true;
-      continue;
+    if (!link.ready) continue;
+    if (link.id != from.id) {
+      Push hint;
+      hint.from_node = settings_.node;
+      hint.time = unsure.time;
+      hint.targets = unsure.targets;
+      hint.own_only = true;
+      if (!room(link, bytes_of(hint))) {
+        ++stats_.pushes_dropped;
+        continue;
+      }
+      ++stats_.pushes_out;
+      send_news(now, link, std::move(hint));
     }
-    ++stats_.pushes_out;
-    send_news(now, link, std::move(hint));
+    if (link.told_doubts + 1 == doubts_) link.told_doubts = doubts_;
   }
 }
 
@@ -302,14 +309,15 @@ void Links::nack(Time now, LinkId id, Nack nack) {
   send(now, *link, std::move(nack));
 }
 
-void Links::tell_lost(Time now) {
-  if (!lost_) return;
-  for (Link& link : links_) {
-    if (!link.ready || link.queued * 2 > settings_.max_link_queue) continue;
-    lost_ = false;
-    send_news(now, link, Lost{});
-    return;
-  }
+void Links::tell_doubts(Time now, Link& link) {
+  if (!link.ready || link.told_doubts == doubts_) return;
+  if (link.queued * 2 > settings_.max_link_queue) return;
+  link.told_doubts = doubts_;
+  send_news(now, link, Lost{});
+}
+
+void Links::tell_doubts(Time now) {
+  for (Link& link : links_) tell_doubts(now, link);
 }
 
 void Links::state(Time now, NodeState state) {

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <deque>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "node.h"
@@ -84,6 +85,7 @@ class Links {
     Time heard_at = 0;
     Time news_at = 0;  // send_news; 0: never
     uint64_t nodes = 0;
+    uint64_t told_doubts = 0;
     size_t queued = 0;
     bool holds = false;  // the service knows sessions that were registered with it
     // What it has not answered yet: sessions that are new to it; none for the end of a snapshot.
@@ -95,7 +97,7 @@ class Links {
   void send_news(Time now, Link& link, Frame frame);
   void joined(Time now, Link& link, const Joined& joined);
   void registered(Time now, Link& link);
-  void unsure(Time now, const Link& from, const Unsure& unsure);
+  void unsure(Time now, Link& from, const Unsure& unsure);
   bool room(const Link& link, size_t size) const {
     return link.queued == 0 || link.queued + size <= settings_.max_link_queue;
   }
@@ -109,8 +111,9 @@ class Links {
   // The next frames of the snapshot, as far as there is room.
   void go_on_registering(Time now);
   void flush_changes(Time now);
-  // Tells a service that pushes were lost, when there is one that listens.
-  void tell_lost(Time now);
+  // Tells services that pushes were lost, those that do not know yet.
+  void tell_doubts(Time now, Link& link);
+  void tell_doubts(Time now);
 
   const NodeSettings& settings_;
   Random& random_;
@@ -132,9 +135,10 @@ class Links {
   // Changes since.
   std::vector<SessionId> added_;
   std::vector<SessionId> removed_;
-  bool lost_ = false;
-  // A service was not sure, and there was no other one to ask: the next one is told.
-  bool untold_ = false;
+  // How many times pushes may have been lost, and up to which of them services without a link were
+  // told. Every service is: each node is linked to some, and none knows which.
+  uint64_t doubts_ = 0;
+  std::unordered_map<std::string, uint64_t> told_doubts_;
   bool left_out_ = false;  // pushes were, since a service last said that nobody else is there
 };
 

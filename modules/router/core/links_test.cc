@@ -240,6 +240,47 @@ TEST_F(LinksTest, AQueueThatIsFullDropsPushesAndSaysSoLater) {
   EXPECT_EQ(frames_of<Lost>(take(node)).size(), 1U);
 }
 
+// It may have been said into a link that the service had given up already.
+TEST_F(LinksTest, WhatWasSaidOfLostPushesIsSaidAgainAfterTheLinkEnded) {
+  join(1, "s1");
+  NodeActions actions = take(node);
+  size_t queued = 0;
+  for (const SendFrame& sent : all_of<SendFrame>(actions)) queued += sent.size;
+  for (int i = 0; i < 1000; ++i) {
+    node.publish(now, {{"bob@x", 1, 7}}, 5, text(std::string(60000, 'x')));
+  }
+  actions = take(node);
+  for (const SendFrame& sent : all_of<SendFrame>(actions)) queued += sent.size;
+  now += 14000;
+  node.link_written(now, 1, queued);
+  EXPECT_EQ(frames_of<Lost>(take(node), 1).size(), 1U);
+  now += 14000;
+  node.link_down(now, 1);
+  join(2, "s1");
+  EXPECT_EQ(frames_of<Lost>(take(node), 2).size(), 1U);
+}
+
+TEST_F(LinksTest, AServiceThatWasAwayIsToldThatItMayHaveMissedAHint) {
+  join(1, "s1");
+  join(2, "s2");
+  join(3, "s3");
+  node.link_down(now, 3);
+  take(node);
+  node.frame(now, 1, Unsure{5, {{"ann@x", 1, 7, 0}}});
+  NodeActions actions = take(node);
+  EXPECT_EQ(frames_of<Push>(actions, 2).size(), 1U);
+  EXPECT_TRUE(frames_of<Lost>(actions).empty());
+  join(4, "s3");
+  actions = take(node);
+  EXPECT_EQ(frames_of<Lost>(actions, 4).size(), 1U);
+  EXPECT_EQ(frames_of<Lost>(actions).size(), 1U);
+  // Once.
+  now += 20000;
+  node.link_down(now, 4);
+  join(5, "s3");
+  EXPECT_TRUE(frames_of<Lost>(take(node)).empty());
+}
+
 TEST_F(LinksTest, AServiceThatSaysWhatItMayNotIsDropped) {
   node.link_up(now, 1);
   node.frame(now, 1, Resync{});
