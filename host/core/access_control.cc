@@ -59,7 +59,7 @@ class AccessControl::Entry final : public Identity, public std::enable_shared_fr
   const std::string key;
   const Question question;
   std::shared_ptr<const Grant> grant;  // the last; nullptr: none yet, or it does not hold any more
-  int64_t answered_at = 0;             // 0: ask again
+  int64_t asked_at = 0;                // when that was asked for; 0: ask again
   bool asking = false;
   bool ask_again = false;  // when that is answered
   std::vector<CallRef> waiting;
@@ -172,11 +172,16 @@ void AccessControl::all_changed() {
   look_again(lock, entries);
 }
 
+void AccessControl::doubt_all() {
+  Lock lock(mutex_);
+  doubted_at_ = monotonic_now();
+}
+
 // Those with open streams at once, the others when somebody comes with them.
 void AccessControl::look_again(Lock& lock, const std::vector<EntryPtr>& entries) {
   std::vector<EntryPtr> open;
   for (const EntryPtr& entry : entries) {
-    entry->answered_at = 0;
+    entry->asked_at = 0;
     if (entry->streams.empty()) continue;
     if (entry->asking) {
       entry->ask_again = true;
@@ -189,8 +194,9 @@ void AccessControl::look_again(Lock& lock, const std::vector<EntryPtr>& entries)
   for (const EntryPtr& entry : open) ask(entry);
 }
 
-bool AccessControl::changed_since(uint64_t asked_at, const Grant& grant) const {
-  const uint64_t newer = changes_told_ - asked_at;
+bool AccessControl::changed_since(const Asked& asked, const Grant& grant) const {
+  if (asked.at <= doubted_at_) return true;
+  const uint64_t newer = changes_told_ - asked.after;
   if (newer > changes_.size()) return true;
   auto matches = [&](const std::string& name) {
     return name.compare(1, std::string::npos,
@@ -246,27 +252,28 @@ AccessControl::EntryPtr AccessControl::find_or_make(Call& call) {
 }
 
 bool AccessControl::holds(const Entry& entry) const {
-  return watching_ && entry.answered_at != 0 && entry.answered_at + kLongest > monotonic_now() &&
+  return watching_ && entry.asked_at > doubted_at_ &&
+         entry.asked_at + kLongest > monotonic_now() &&
          (!entry.grant->ends || *entry.grant->ends > SystemClock::now());
 }
 
 void AccessControl::ask(const EntryPtr& entry) {
-  uint64_t asked_at = 0;
+  Asked asked;
   {
     std::lock_guard lock(mutex_);
-    asked_at = changes_told_;
+    asked = {changes_told_, monotonic_now()};
   }
   Asking authenticator(this);
   if (!authenticator.possible()) {
-    answered(entry, asked_at, Status(IMCTL_UNAVAILABLE, "the host is starting or stopping"));
+    answered(entry, asked, Status(IMCTL_UNAVAILABLE, "the host is starting or stopping"));
     return;
   }
-  authenticator->ask(entry->question, [this, entry, asked_at](Result<Person> answer) {
-    answered(entry, asked_at, std::move(answer));
+  authenticator->ask(entry->question, [this, entry, asked](Result<Person> answer) {
+    answered(entry, asked, std::move(answer));
   });
 }
 
-void AccessControl::answered(const EntryPtr& entry, uint64_t asked_at, Result<Person> answer) {
+void AccessControl::answered(const EntryPtr& entry, const Asked& asked, Result<Person> answer) {
   std::shared_ptr<const Grant> grant = answer.ok() ? grant_of(*answer) : nullptr;
   const Status status = in_words(answer.status());
   std::vector<CallRef> waiting;
@@ -279,15 +286,15 @@ void AccessControl::answered(const EntryPtr& entry, uint64_t asked_at, Result<Pe
       entry->grant = grant;
       if (entry->kept || !entry->streams.empty()) name(entry);
       set_expiry(entry);
-      const bool stale = changed_since(asked_at, *grant);
-      entry->answered_at = stale ? 0 : monotonic_now();
+      const bool stale = changed_since(asked, *grant);
+      entry->asked_at = stale ? 0 : asked.at;
       // A call that came after the change is not to be let in by what was true before it.
       again = stale && watching_ && (!entry->streams.empty() || !entry->waiting.empty());
     } else if (entry->grant == nullptr || is_verdict(answer.status().code())) {
       forget(entry);
       unname(entry);
       entry->grant = nullptr;
-      entry->answered_at = 0;
+      entry->asked_at = 0;
     }
     again = (again || std::exchange(entry->ask_again, false)) && entry->grant != nullptr;
     entry->asking = again;
@@ -408,7 +415,7 @@ void AccessControl::expired(const EntryPtr& entry) {
     if (entry->grant != nullptr && entry->grant->ends && *entry->grant->ends > SystemClock::now()) {
       return;
     }
-    entry->answered_at = 0;
+    entry->asked_at = 0;
     for (Call* call : entry->streams) {
       call->ref();
       ending.emplace_back(call);

@@ -79,6 +79,9 @@ class AccessControl {
   void user_changed(const std::string& user) { changed("u" + user); }
   void credential_changed(const std::string& credential) { changed("c" + credential); }
   void all_changed();
+  // Somebody's rights have changed perhaps, and that is told in a moment: until then nobody is let in
+  // by what was asked for before.
+  void doubt_all();
 
   // ---- for the dispatcher: see Road
   std::optional<Status> identify(Call& call);
@@ -97,13 +100,17 @@ class AccessControl {
   class Entry;
   using EntryPtr = std::shared_ptr<Entry>;
   using Lock = std::unique_lock<std::mutex>;
+  struct Asked {
+    uint64_t after = 0;  // changes
+    int64_t at = 0;      // monotonic
+  };
 
   void changed(const std::string& name);
   EntryPtr find_or_make(Call& call);
   void ask(const EntryPtr& entry);
-  void answered(const EntryPtr& entry, uint64_t asked_at, Result<Person> answer);
+  void answered(const EntryPtr& entry, const Asked& asked, Result<Person> answer);
   bool holds(const Entry& entry) const;
-  bool changed_since(uint64_t asked_at, const Grant& grant) const;
+  bool changed_since(const Asked& asked, const Grant& grant) const;
   // Under the names of its grant, for changes to find it; and not any more.
   void name(const EntryPtr& entry);
   void unname(const EntryPtr& entry);
@@ -133,6 +140,7 @@ class AccessControl {
   // The newest changes, to tell whether an answer is older than one; the last has this number.
   std::deque<std::string> changes_;
   uint64_t changes_told_ = 0;
+  int64_t doubted_at_ = 0;
   size_t waiting_ = 0;
   size_t streams_ = 0;
 };

@@ -429,6 +429,22 @@ TEST_F(SlowAccessTest, AnAnswerOlderThanAChangeLetsNobodyIn) {
   EXPECT_TRUE(third->wait().ok());
 }
 
+// The module that knows users answered that somebody lost a right, and its watch has not told it yet.
+TEST_F(SlowAccessTest, ADoubtLetsNobodyInByWhatWasAskedBefore) {
+  auto first = start("User", with_token("t"));
+  slow->answer(person);
+  EXPECT_TRUE(first->wait().ok());
+  host().access().doubt_all();
+  auto second = start("User", with_token("t"));
+  ASSERT_EQ(slow->waiting(), 1);
+  // Neither by an answer that was on its way.
+  host().access().doubt_all();
+  slow->answer(person);
+  ASSERT_EQ(slow->waiting(), 1);
+  slow->answer(Status(IMCTL_UNAUTHENTICATED, "revoked"));
+  EXPECT_EQ(second->wait().code(), IMCTL_UNAUTHENTICATED);
+}
+
 TEST_F(SlowAccessTest, AChangeWhileItIsAskedForAStreamIsAskedForOnceMore) {
   auto stream = start("StayUser", with_token("t"));
   slow->answer(person);
