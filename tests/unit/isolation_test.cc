@@ -665,64 +665,33 @@ TEST_P(HostsEnd, TakesTheProcessAlong) {
 INSTANTIATE_TEST_SUITE_P(Ways, HostsEnd,
                          ::testing::Values("kill", "term", "exit", "abort", "spin", "stopped"));
 
-// ---- what it costs
+// ---- much at once
 
-double calls_a_second(Host& host, const std::string& method, int threads, milliseconds time,
-                      std::vector<double>* latencies) {
-  std::atomic<bool> over{false};
-  std::atomic<uint64_t> done{0};
-  std::mutex mutex;
-  std::vector<std::thread> all;
-  all.reserve(static_cast<size_t>(threads));
-  for (int i = 0; i < threads; ++i) {
-    all.emplace_back([&] {
-      std::vector<double> mine;
+TEST(IsolationLoad, ManyCallsAtOnceAndALongStream) {
+  InProcess in_process("echo", {"echo.isolate=process"});
+  ASSERT_TRUE(in_process.status.ok()) << in_process.status.message();
+  std::vector<std::thread> callers;
+  callers.reserve(64);
+  for (int i = 0; i < 64; ++i) {
+    callers.emplace_back([&] {
       Payload payload;
       payload.set_text("x");
-      while (!over) {
-        auto began = Clock::now();
-        Result<Payload> reply = call<Payload>(host, method, payload);
-        EXPECT_TRUE(reply.ok());
-        mine.push_back(std::chrono::duration<double, std::micro>(Clock::now() - began).count());
-        ++done;
+      for (int j = 0; j < 50; ++j) {
+        Result<Payload> reply = call<Payload>(*in_process.host, kEcho + "Unary", payload);
+        EXPECT_TRUE(reply.ok()) << reply.status().message();
       }
-      std::lock_guard lock(mutex);
-      latencies->insert(latencies->end(), mine.begin(), mine.end());
     });
   }
-  std::this_thread::sleep_for(time);
-  over = true;
-  for (std::thread& thread : all) thread.join();
-  std::sort(latencies->begin(), latencies->end());
-  return static_cast<double>(done) / std::chrono::duration<double>(time).count();
-}
-
-TEST(IsolationCost, UnaryAndStreams) {
-  for (const char* isolate : {"no", "process"}) {
-    InProcess in_process("echo", {std::string("echo.isolate=") + isolate});
-    ASSERT_TRUE(in_process.status.ok()) << in_process.status.message();
-    for (int threads : {1, 64}) {
-      std::vector<double> latencies;
-      double rate =
-          calls_a_second(*in_process.host, kEcho + "Unary", threads, milliseconds(500), &latencies);
-      std::cout << "isolate=" << isolate << ", unary, " << threads
-                << " at once: " << static_cast<int>(rate) << " calls/s, p50 "
-                << latencies[latencies.size() / 2] << " us, p99 "
-                << latencies[latencies.size() * 99 / 100] << " us\n";
-    }
-    Payload request;
-    request.set_count(50000);
-    request.set_data(std::string(100, 'x'));
-    auto began = Clock::now();
-    TestCall made(*in_process.host, kEcho + "Source", request.SerializeAsString());
-    int count = 0;
-    while (made.read()) ++count;
-    double time = std::chrono::duration<double>(Clock::now() - began).count();
-    EXPECT_EQ(count, 50000);
-    std::cout << "isolate=" << isolate
-              << ", a stream of 100 bytes each: " << static_cast<int>(count / time)
-              << " messages/s\n";
-  }
+  for (std::thread& caller : callers) caller.join();
+  Payload request;
+  request.set_count(50000);
+  request.set_data(std::string(100, 'x'));
+  TestCall made(*in_process.host, kEcho + "Source", request.SerializeAsString());
+  int count = 0;
+  while (made.read()) ++count;
+  const Status status = made.wait();
+  EXPECT_TRUE(status.ok()) << status.message();
+  EXPECT_EQ(count, 50000);
 }
 
 }  // namespace
