@@ -59,13 +59,13 @@ class RemoteTest(unittest.TestCase):
             all_settings[f"{module}.isolate"] = "no"
         all_settings.update(settings or {})
         host = Host(settings=all_settings, modules=modules, listen=f"127.0.0.1:{port}", **named)
-        host.address = f"grpc://127.0.0.1:{port}"
+        host.url = f"grpc://127.0.0.1:{port}"
         self.addCleanup(host.discard)
         return host
 
     def near(self, far, *services, modules=(), settings=None):
         """A host whose `services` are at `far`: a host or an address."""
-        address = far if isinstance(far, str) else far.address
+        address = far if isinstance(far, str) else far.url
         all_settings = {f"bind.{service}": address for service in services or (ECHO,)}
         all_settings.update(settings or {})
         return self.far(modules, all_settings) if modules else self.bare(all_settings)
@@ -98,7 +98,7 @@ class RemoteTest(unittest.TestCase):
         start = time.monotonic()
         words = self.fails(CODE.UNAVAILABLE, self.say, host)
         self.assertLess(time.monotonic() - start, 5)
-        for part in (ECHO, far.address):
+        for part in (ECHO, far.url):
             self.assertIn(part, words)
         return words
 
@@ -127,7 +127,7 @@ class RemoteTest(unittest.TestCase):
     def listed(self, host, far):
         code, out, err = host.imctl("module", "list")
         self.assertEqual(code, 0, err)
-        return next(line for line in out.splitlines() if line.startswith(far.address))
+        return next(line for line in out.splitlines() if line.startswith(far.url))
 
 
 class CallsTest(RemoteTest):
@@ -508,7 +508,7 @@ class AwayTest(RemoteTest):
         a = self.far().start()
         code, text = self.near(a, ECHO, MESSAGES).fails()
         self.assertNotIn(code, (0, None))
-        for part in (MESSAGES, a.address, "does not serve", ECHO):
+        for part in (MESSAGES, a.url, "does not serve", ECHO):
             self.assertIn(part, text)
         self.assertNotIn("grpc.health", text)
 
@@ -542,7 +542,7 @@ class AwayTest(RemoteTest):
         seen = self.method(c, "unary_unary", "Context", echo.Seen)(echo.Payload(), timeout=20)
         self.assertEqual(seen.depth, 2)
         a.kill()
-        self.assertIn(a.address, self.fails(CODE.UNAVAILABLE, self.say, c))
+        self.assertIn(a.url, self.fails(CODE.UNAVAILABLE, self.say, c))
         self.becomes(lambda: "ill" in self.listed(c, b), 20)
 
     def test_the_first_host_of_two_hops_comes_last(self):

@@ -121,6 +121,8 @@ class TwoNodesTest(unittest.TestCase):
                  f"two nodes: {lines}", 60)
         code, out, err = imctl(first, "user", "import", stdin="user\nann\nbob\n")
         self.assertEqual(code, 0, out + err)
+        # It may have come up before the first one's storage, and tries that again in a moment.
+        wait_for(lambda: imctl(second, "user", "get", "bob")[0] == 0, "the second node to reach the storage", 60)
         ann = Talk(self, [str(IMCTL), "--server", first, "chat", "bob", "--as", "ann"], env=clean_environment())
         bob = Talk(self, [str(IMCTL), "--server", second, "chat", "ann", "--as", "bob"], env=clean_environment())
         PythonClientTest.reaches(self, ann, bob, "ann@localhost: ")
