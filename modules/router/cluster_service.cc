@@ -35,13 +35,6 @@ const char* name_of(NodeState state) {
   return "active";
 }
 
-google::protobuf::Duration to_duration(Time time) {
-  google::protobuf::Duration duration;
-  duration.set_seconds(time / 1000);
-  duration.set_nanos(static_cast<int32_t>(time % 1000) * 1'000'000);
-  return duration;
-}
-
 Status no_node(const std::string& name) {
   return {IMCTL_NOT_FOUND, "there is no node " + name + " (`imctl node list`)"};
 }
@@ -255,9 +248,7 @@ Task<Status> ClusterService::drain(const v1::DrainRequest& request,
   }
   Result<v1::Node> node = co_await find_node(request.node());
   if (!node.ok()) co_return node.status();
-  const Time within = request.has_time()
-                          ? request.time().seconds() * 1000 + request.time().nanos() / 1'000'000
-                          : kDefaultDrain;
+  const Time within = request.has_time() ? from_duration(request.time()) : kDefaultDrain;
   if (within < 0) co_return Status(IMCTL_INVALID_ARGUMENT, "time: not less than nothing");
   Status status = co_await order(request.node(), v1::DRAINING, request.reason(), within,
                                  std::string(context.principal()));

@@ -13,13 +13,10 @@
 #include <random>
 
 #include "imctl/router/v1/config.pb.h"
+#include "wire.h"
 
 namespace imctl::router {
 namespace {
-
-Time milliseconds(const google::protobuf::Duration& from) {
-  return from.seconds() * 1000 + from.nanos() / 1'000'000;
-}
 
 Status cannot(const std::string& path) {
   return {IMCTL_FAILED_PRECONDITION, path + ": " + std::strerror(errno)};
@@ -112,18 +109,18 @@ Result<Options> Options::read(const Settings& settings) {
   node.max_link_queue = config.link_queue();
   node.max_drains = config.max_reads();
   node.max_devices = config.max_devices();
-  node.stall_timeout = milliseconds(config.stall_timeout());
-  node.resync_interval = milliseconds(config.resync_interval());
+  node.stall_timeout = from_duration(config.stall_timeout());
+  node.resync_interval = from_duration(config.resync_interval());
   node.resync_spread = std::min(node.resync_spread, node.resync_interval);
   ServiceSettings& service = made.service;
   service.service = made.name;
-  service.lease = milliseconds(config.lease());
+  service.lease = from_duration(config.lease());
   service.grace = service.lease / 3;
   service.max_link_queue = config.link_queue();
   made.max_sessions = config.max_sessions();
   made.max_recipients = config.max_recipients();
   made.max_message = config.max_message();
-  made.storage_timeout = std::chrono::milliseconds(milliseconds(config.storage_timeout()));
+  made.storage_timeout = std::chrono::milliseconds(from_duration(config.storage_timeout()));
   return made;
 }
 

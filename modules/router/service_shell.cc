@@ -143,8 +143,7 @@ void ServiceShell::report(const Report& report) {
   request.set_number(++report_number_);
   request.set_begin(report.first);
   request.set_end(report.last);
-  request.mutable_lease()->set_seconds(report.lease / 1000);
-  request.mutable_lease()->set_nanos(static_cast<int32_t>(report.lease % 1000) * 1'000'000);
+  *request.mutable_lease() = to_duration(report.lease);
   for (const Location& location : report.added) {
     cluster::v1::Location* to = request.add_add();
     to->set_user(location.user);
@@ -244,7 +243,6 @@ struct ServiceShell::Doer {
   }
   void operator()(const Find& find) const { service->find(find); }
   void operator()(const Report& report) const { service->report(report); }
-  void operator()(const Disown& /*disown*/) const {}
 };
 
 Time ServiceShell::turn(Time now) {

@@ -1,14 +1,24 @@
 #include "wire.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
+#include "google/protobuf/util/time_util.h"
 #include "imctl/cluster/v1/link.pb.h"
 
 namespace imctl::router {
 namespace {
 
 namespace pb = cluster::v1;
+using google::protobuf::util::TimeUtil;
+
+// Of a Timestamp or a Duration that anybody may have written.
+template <typename T>
+int64_t milliseconds(const T& time) {
+  constexpr int64_t kMost = 315'576'000'000;
+  return std::clamp(time.seconds(), -kMost, kMost) * 1000 + time.nanos() / 1'000'000;
+}
 
 NodeState to_state(int state) {
   switch (state) {
@@ -90,13 +100,6 @@ void from_sessions(const Sessions& sessions, pb::Sessions* to) {
     *made->mutable_since() = to_timestamp(entry.since);
   }
   to->mutable_removed()->Assign(sessions.removed.begin(), sessions.removed.end());
-}
-
-google::protobuf::Duration to_duration(Time time) {
-  google::protobuf::Duration duration;
-  duration.set_seconds(time / 1000);
-  duration.set_nanos(static_cast<int32_t>(time % 1000) * 1'000'000);
-  return duration;
 }
 
 // What each kind of link carries; the other kind's frames are nothing to it.
@@ -221,8 +224,7 @@ Parsed parse_service_frame(std::string_view bytes) {
     case pb::ServiceFrame::kJoined: {
       pb::Joined* joined = from.mutable_joined();
       return {true, Joined{std::move(*joined->mutable_service()), joined->boot(),
-                           joined->lease().seconds() * 1000 + joined->lease().nanos() / 1'000'000,
-                           joined->kept()}};
+                           from_duration(joined->lease()), joined->kept()}};
     }
     case pb::ServiceFrame::kRegistered: return {true, Registered{}};
     case pb::ServiceFrame::kMembers: return {true, Members{from.members().nodes()}};
@@ -257,15 +259,16 @@ Buffer serialize_service_frame(const Host& host, const Frame& frame) {
 }
 
 google::protobuf::Timestamp to_timestamp(WallTime time) {
-  google::protobuf::Timestamp made;
-  made.set_seconds(time / 1000);
-  made.set_nanos(static_cast<int32_t>(time % 1000) * 1'000'000);
-  return made;
+  return TimeUtil::MillisecondsToTimestamp(time);
 }
 
-WallTime from_timestamp(const google::protobuf::Timestamp& time) {
-  return time.seconds() * 1000 + time.nanos() / 1'000'000;
+WallTime from_timestamp(const google::protobuf::Timestamp& time) { return milliseconds(time); }
+
+google::protobuf::Duration to_duration(Time time) {
+  return TimeUtil::MillisecondsToDuration(time);
 }
+
+Time from_duration(const google::protobuf::Duration& time) { return milliseconds(time); }
 
 WallTime wall_now() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(

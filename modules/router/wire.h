@@ -5,6 +5,7 @@
 #include <optional>
 #include <string_view>
 
+#include "google/protobuf/duration.pb.h"
 #include "google/protobuf/timestamp.pb.h"
 #include "imctl/host.h"
 #include "imctl/status.h"
@@ -24,8 +25,11 @@ Parsed parse_service_frame(std::string_view bytes);
 Buffer serialize_node_frame(const Host& host, const Frame& frame);
 Buffer serialize_service_frame(const Host& host, const Frame& frame);
 
+// What is beyond 10,000 years is as much.
 google::protobuf::Timestamp to_timestamp(WallTime time);
 WallTime from_timestamp(const google::protobuf::Timestamp& time);
+google::protobuf::Duration to_duration(Time time);
+Time from_duration(const google::protobuf::Duration& time);
 WallTime wall_now();
 
 inline imctl_code to_code(Code code) { return static_cast<imctl_code>(code); }

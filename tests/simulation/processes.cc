@@ -487,7 +487,6 @@ struct ServiceShell {
           self->run([self, action] { self->machine_.reported(self->clock(), action.ticket, {}); });
         });
   }
-  void operator()(router::Disown&) const {}
 };
 
 void ServiceProcess::carry_out() {

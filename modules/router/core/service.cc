@@ -169,17 +169,9 @@ void ServiceMachine::Parts::remove(Time now, NodeRecord& node) {
   members_changed(now, before);
 }
 
+// What another service says of the node is that one's to drop: the node tells it, or its lease ends.
 void ServiceMachine::Parts::nacked(NodeRecord& node, const Nack& nack) {
-  Disown disown;
-  for (const Nacked& each : nack.users) {
-    const size_t dropped = table.drop(node, each.user, each.session);
-    stats.nacks += dropped;
-    // Another service said so.
-    if (dropped == 0 && status.peers > 0) {
-      disown.locations.push_back({node.name, node.boot, each.session, each.user, {}, 0});
-    }
-  }
-  if (!disown.locations.empty()) out.emplace_back(std::move(disown));
+  for (const Nacked& each : nack.users) stats.nacks += table.drop(node, each.user, each.session);
 }
 
 // ---- leases

@@ -95,12 +95,7 @@ struct Report {
   std::vector<Location> removed;  // only the keys and users count
 };
 
-// A node said that this location, which another service reported, is not so.
-struct Disown {
-  std::vector<Location> locations;
-};
-
-using ServiceAction = std::variant<SendFrame, DropLink, Find, Report, Disown>;
+using ServiceAction = std::variant<SendFrame, DropLink, Find, Report>;
 using ServiceActions = std::vector<ServiceAction>;
 
 // ---- what people see
