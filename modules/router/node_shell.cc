@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "frame_outbox.h"
 #include "imctl/retry.h"
 #include "router/core/backoff.h"
 #include "wire.h"
@@ -20,6 +21,7 @@ class NodeShell::Link final : public DialedStream {
  public:
   Link(NodeShell* node, LinkId id, std::string address)
       : DialedStream(node->host(), node->loop()),
+        outbox(this, serialize_node_frames),
         node_(node),
         id_(id),
         address_(std::move(address)) {}
@@ -28,11 +30,12 @@ class NodeShell::Link final : public DialedStream {
   const std::string& address() const { return address_; }
   const std::string& service() const { return service_; }
 
+  FrameOutbox outbox;
+
  private:
   void arrived(Buffer message) override {
     if (!message) return;  // its end is told
-    Parsed parsed = parse_service_frame(message.view());
-    auto held = std::make_shared<Parsed>(std::move(parsed));
+    auto held = std::make_shared<Parsed>(parse_service_frames(message.view()));
     loop()->post([self = std::static_pointer_cast<Link>(shared_from_this()), held](Time now) {
       self->handle(now, *held);
     });
@@ -44,25 +47,28 @@ class NodeShell::Link final : public DialedStream {
       end(status, true);
       return node_->link_ended(now, *this, status);
     }
-    if (parsed.frame) {
-      if (auto* joined = std::get_if<Joined>(&*parsed.frame)) {
-        service_ = joined->service;
-        // One's own address may be in the list that all hosts have.
-        if (!address_.empty() && node_->options().is_service && service_ == node_->options().name) {
-          const Status self(IMCTL_ALREADY_EXISTS, "it is this host");
-          end(self, true);
-          return node_->link_ended(now, *this, self);
-        }
-        node_->failures_.erase(address_);
-        node_->problems_.erase(address_);
-        node_->host().info("joined the cluster service " + service_ +
-                           (address_.empty() ? " of this host" : " at " + address_));
-      }
-      const bool over = std::holds_alternative<Superseded>(*parsed.frame);
-      node_->machine().frame(now, id_, std::move(*parsed.frame));
+    for (Frame& frame : parsed.frames) {
+      if (const auto* answer = std::get_if<Joined>(&frame); answer && !joined(now, *answer)) return;
+      const bool over = std::holds_alternative<Superseded>(frame);
+      node_->machine().frame(now, id_, std::move(frame));
       if (over) return node_->superseded(now);
     }
     read();
+  }
+  bool joined(Time now, const Joined& joined) {
+    service_ = joined.service;
+    // One's own address may be in the list that all hosts have.
+    if (!address_.empty() && node_->options().is_service && service_ == node_->options().name) {
+      const Status self(IMCTL_ALREADY_EXISTS, "it is this host");
+      end(self, true);
+      node_->link_ended(now, *this, self);
+      return false;
+    }
+    node_->failures_.erase(address_);
+    node_->problems_.erase(address_);
+    node_->host().info("joined the cluster service " + service_ +
+                       (address_.empty() ? " of this host" : " at " + address_));
+    return true;
   }
   void written(Time now, size_t size) override { node_->machine().link_written(now, id_, size); }
   void broken(Time now, const Status& status) override { node_->link_ended(now, *this, status); }
@@ -313,10 +319,12 @@ struct NodeShell::Doer {
                            if (auto still = stream.lock()) still->end(Status(), true);
                          });
   }
-  void operator()(const SendFrame& send) const {
+  void operator()(SendFrame& send) const {
     auto link = node->links_.find(send.link);
     if (link == node->links_.end()) return;
-    link->second->write(serialize_node_frame(node->host_, send.frame), send.size);
+    if (link->second->outbox.add(std::move(send.frame), send.size)) {
+      node->unsent_.push_back(link->second);
+    }
   }
   void operator()(const DropLink& drop) const {
     auto found = node->links_.find(drop.link);
@@ -336,6 +344,8 @@ Time NodeShell::turn(Time now) {
     if (actions_.empty()) break;
     for (NodeAction& action : actions_) std::visit(Doer{this}, action);
   }
+  for (const auto& link : unsent_) link->outbox.flush();
+  unsent_.clear();
   constexpr Time kMetrics = 1000;
   if (now < metrics_->due) return std::min(machine_->next_deadline(), metrics_->due);
   metrics_->due = now + kMetrics;

@@ -85,6 +85,7 @@ class NodeShell {
   bool leaving_ = false;
   std::unordered_map<SessionId, std::shared_ptr<SessionStream>> sessions_;
   std::unordered_map<LinkId, std::shared_ptr<Link>> links_;
+  std::vector<std::shared_ptr<Link>> unsent_;  // whose outboxes are to be flushed
   std::unordered_map<std::string, uint32_t> failures_;     // of dialling, by address
   std::unordered_map<std::string, std::string> problems_;  // why there is no link, by address
   const std::unique_ptr<Metrics> metrics_;

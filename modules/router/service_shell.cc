@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "frame_outbox.h"
 #include "imctl/retry.h"
 #include "stream.h"
 #include "wire.h"
@@ -21,9 +22,14 @@ constexpr Time kLookAgain = 5000;
 class ServiceShell::Link final : public ServedStream {
  public:
   Link(ServiceShell* service, LinkId id)
-      : ServedStream(service->host(), service->loop()), service_(service), id_(id) {}
+      : ServedStream(service->host(), service->loop()),
+        outbox(this, serialize_service_frames),
+        service_(service),
+        id_(id) {}
 
   LinkId id() const { return id_; }
+
+  FrameOutbox outbox;
 
  private:
   void arrived(Buffer message) override {
@@ -35,17 +41,17 @@ class ServiceShell::Link final : public ServedStream {
       });
       return;
     }
-    auto held = std::make_shared<Parsed>(parse_node_frame(message.view()));
+    auto held = std::make_shared<Parsed>(parse_node_frames(message.view()));
     loop()->post([self, held](Time now) {
       if (!self->is_open() || self->is_ending()) return;
       if (!held->good) {
         self->service_->link_ended(now, *self);
         return self->end(
-            Status(IMCTL_INVALID_ARGUMENT, "a frame is not a valid imctl.cluster.v1.NodeFrame"),
+            Status(IMCTL_INVALID_ARGUMENT, "a message is not a valid imctl.cluster.v1.NodeFrames"),
             true);
       }
-      if (held->frame) {
-        self->service_->machine().frame(now, self->id_, std::move(*held->frame));
+      for (Frame& frame : held->frames) {
+        self->service_->machine().frame(now, self->id_, std::move(frame));
       }
       self->read();
     });
@@ -222,16 +228,19 @@ void ServiceShell::find(const Find& find) {
 struct ServiceShell::Doer {
   ServiceShell* service;
 
-  void operator()(const SendFrame& send) const {
+  void operator()(SendFrame& send) const {
     auto link = service->links_.find(send.link);
     if (link == service->links_.end()) return;
-    link->second->write(serialize_service_frame(service->host_, send.frame), send.size);
+    if (link->second->outbox.add(std::move(send.frame), send.size)) {
+      service->unsent_.push_back(link->second);
+    }
   }
   void operator()(const DropLink& drop) const {
     auto found = service->links_.find(drop.link);
     if (found == service->links_.end()) return;
     std::shared_ptr<Link> link = found->second;
     service->links_.erase(found);
+    link->outbox.flush();
     // What was written before says why; who does not read it does not keep the link for that.
     link->end(drop.outcome.ok() ? Status(IMCTL_UNAVAILABLE, "the cluster service ends the link")
                                 : to_status(drop.outcome),
@@ -253,6 +262,8 @@ Time ServiceShell::turn(Time now) {
     if (actions_.empty()) break;
     for (ServiceAction& action : actions_) std::visit(Doer{this}, action);
   }
+  for (const auto& link : unsent_) link->outbox.flush();
+  unsent_.clear();
   constexpr Time kMetrics = 1000;
   if (now < metrics_->due) return std::min(machine_->next_deadline(), metrics_->due);
   metrics_->due = now + kMetrics;

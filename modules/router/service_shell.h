@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "asking.h"
 #include "imctl/cluster/v1/locations.pb.h"
@@ -62,6 +63,7 @@ class ServiceShell {
   std::atomic<LinkId> last_link_{0};
   bool leaving_ = false;
   std::unordered_map<LinkId, std::shared_ptr<Link>> links_;
+  std::vector<std::shared_ptr<Link>> unsent_;  // whose outboxes are to be flushed
   const std::unique_ptr<Metrics> metrics_;
 };
 

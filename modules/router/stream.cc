@@ -12,7 +12,8 @@ void Stream::read() {
 }
 
 void Stream::write(Buffer message, size_t size) {
-  if (!open_ || ending_ || !message) return;
+  if (!open_ || ending_) return;
+  if (!message) return on_broken({IMCTL_RESOURCE_EXHAUSTED, "there is no memory for a message"});
   queued_ += size;
   out_.push_back({std::move(message), size});
   pump(Loop::now());

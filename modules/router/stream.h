@@ -24,7 +24,8 @@ class Stream : public std::enable_shared_from_this<Stream> {
   // ---- on the loop
   // Asks for one message. When one was asked for and did not arrive yet, nothing happens.
   void read();
-  // `size` comes back in written() when the stream has taken the message.
+  // `size` comes back in written() when the stream has taken the message. An empty one, for which
+  // there was no memory, breaks the stream: nothing is left out of it.
   void write(Buffer message, size_t size);
   // Nothing is written any more, and the stream ends: when all that was written is taken, or at
   // once. After it, nothing is told any more but released(). A second one can only have it end at
@@ -34,6 +35,7 @@ class Stream : public std::enable_shared_from_this<Stream> {
   // It waits for its last messages to be taken.
   bool is_ending() const { return ending_.has_value(); }
   size_t queued() const { return queued_; }
+  const Host& host() const { return host_; }
 
  protected:
   // ---- told from any thread
@@ -46,7 +48,6 @@ class Stream : public std::enable_shared_from_this<Stream> {
   // The stream's memory may go.
   virtual void released() {}
 
-  const Host& host() const { return host_; }
   Loop* loop() const { return loop_; }
 
   // ---- of the two kinds below. The other functions of the ABI are called on the loop only, so

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 #include <utility>
 
 #include "google/protobuf/util/time_util.h"
@@ -187,75 +188,96 @@ struct ServiceWriter {
   }
 };
 
-}  // namespace
-
-Parsed parse_node_frame(std::string_view bytes) {
-  pb::NodeFrame from;
-  if (!from.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) return {};
-  switch (from.frame_case()) {
+std::optional<Frame> read_node_frame(pb::NodeFrame* from) {
+  switch (from->frame_case()) {
     case pb::NodeFrame::kJoin: {
-      pb::Join* join = from.mutable_join();
-      return {true, Join{std::move(*join->mutable_node()), join->boot(),
-                         std::move(*join->mutable_address()), std::move(*join->mutable_version()),
-                         to_state(join->state())}};
+      pb::Join* join = from->mutable_join();
+      return Join{std::move(*join->mutable_node()), join->boot(),
+                  std::move(*join->mutable_address()), std::move(*join->mutable_version()),
+                  to_state(join->state())};
     }
     case pb::NodeFrame::kRenew:
-      return {true, Renew{to_state(from.renew().state()), from.renew().sessions()}};
-    case pb::NodeFrame::kSessions: return {true, to_sessions(from.mutable_sessions())};
-    case pb::NodeFrame::kPush: return {true, to_push(from.mutable_push())};
+      return Renew{to_state(from->renew().state()), from->renew().sessions()};
+    case pb::NodeFrame::kSessions: return to_sessions(from->mutable_sessions());
+    case pb::NodeFrame::kPush: return to_push(from->mutable_push());
     case pb::NodeFrame::kNack: {
       Nack nack;
-      for (pb::Nack::User& user : *from.mutable_nack()->mutable_users()) {
+      for (pb::Nack::User& user : *from->mutable_nack()->mutable_users()) {
         nack.users.push_back({std::move(*user.mutable_user()), user.session()});
       }
-      return {true, std::move(nack)};
+      return nack;
     }
-    case pb::NodeFrame::kLost: return {true, Lost{}};
-    case pb::NodeFrame::kLeave: return {true, Leave{}};
+    case pb::NodeFrame::kLost: return Lost{};
+    case pb::NodeFrame::kLeave: return Leave{};
     case pb::NodeFrame::FRAME_NOT_SET: break;
   }
-  return {true};
+  return std::nullopt;
 }
 
-Parsed parse_service_frame(std::string_view bytes) {
-  pb::ServiceFrame from;
-  if (!from.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) return {};
-  switch (from.frame_case()) {
+std::optional<Frame> read_service_frame(pb::ServiceFrame* from) {
+  switch (from->frame_case()) {
     case pb::ServiceFrame::kJoined: {
-      pb::Joined* joined = from.mutable_joined();
-      return {true, Joined{std::move(*joined->mutable_service()), joined->boot(),
-                           from_duration(joined->lease()), joined->kept()}};
+      pb::Joined* joined = from->mutable_joined();
+      return Joined{std::move(*joined->mutable_service()), joined->boot(),
+                    from_duration(joined->lease()), joined->kept()};
     }
-    case pb::ServiceFrame::kRegistered: return {true, Registered{}};
-    case pb::ServiceFrame::kMembers: return {true, Members{from.members().nodes()}};
-    case pb::ServiceFrame::kPush: return {true, to_push(from.mutable_push())};
+    case pb::ServiceFrame::kRegistered: return Registered{};
+    case pb::ServiceFrame::kMembers: return Members{from->members().nodes()};
+    case pb::ServiceFrame::kPush: return to_push(from->mutable_push());
     case pb::ServiceFrame::kUnsure:
-      return {true, Unsure{from_timestamp(from.unsure().time()),
-                           to_targets(from.mutable_unsure()->mutable_targets())}};
-    case pb::ServiceFrame::kResync: return {true, Resync{}};
+      return Unsure{from_timestamp(from->unsure().time()),
+                    to_targets(from->mutable_unsure()->mutable_targets())};
+    case pb::ServiceFrame::kResync: return Resync{};
     case pb::ServiceFrame::kClose: {
-      pb::CloseSession* close = from.mutable_close();
+      pb::CloseSession* close = from->mutable_close();
       const int code = close->code();
       const bool known = code > IMCTL_OK && code <= IMCTL_UNAUTHENTICATED;
-      return {true, CloseSession{close->session(), known ? static_cast<Code>(code) : Code::kAborted,
-                                 std::move(*close->mutable_message())}};
+      return CloseSession{close->session(), known ? static_cast<Code>(code) : Code::kAborted,
+                          std::move(*close->mutable_message())};
     }
-    case pb::ServiceFrame::kSuperseded: return {true, Superseded{from.superseded().boot()}};
+    case pb::ServiceFrame::kSuperseded: return Superseded{from->superseded().boot()};
     case pb::ServiceFrame::FRAME_NOT_SET: break;
   }
-  return {true};
+  return std::nullopt;
 }
 
-Buffer serialize_node_frame(const Host& host, const Frame& frame) {
-  pb::NodeFrame to;
-  if (!std::visit(NodeWriter{&to}, frame)) return {};
-  return Codec<pb::NodeFrame>::serialize(host, to);
+template <class Frames, class Read>
+Parsed parse(std::string_view bytes, Read read) {
+  Frames from;
+  if (!from.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) return {};
+  Parsed parsed{true, {}};
+  parsed.frames.reserve(static_cast<size_t>(from.frames_size()));
+  for (auto& each : *from.mutable_frames()) {
+    if (std::optional<Frame> frame = read(&each)) parsed.frames.push_back(std::move(*frame));
+  }
+  return parsed;
 }
 
-Buffer serialize_service_frame(const Host& host, const Frame& frame) {
-  pb::ServiceFrame to;
-  if (!std::visit(ServiceWriter{&to}, frame)) return {};
-  return Codec<pb::ServiceFrame>::serialize(host, to);
+template <class Frames, class Writer>
+Buffer serialize(const Host& host, const std::vector<Frame>& frames) {
+  Frames to;
+  for (const Frame& frame : frames) {
+    if (!std::visit(Writer{to.add_frames()}, frame)) to.mutable_frames()->RemoveLast();
+  }
+  return Codec<Frames>::serialize(host, to);
+}
+
+}  // namespace
+
+Parsed parse_node_frames(std::string_view bytes) {
+  return parse<pb::NodeFrames>(bytes, read_node_frame);
+}
+
+Parsed parse_service_frames(std::string_view bytes) {
+  return parse<pb::ServiceFrames>(bytes, read_service_frame);
+}
+
+Buffer serialize_node_frames(const Host& host, const std::vector<Frame>& frames) {
+  return serialize<pb::NodeFrames, NodeWriter>(host, frames);
+}
+
+Buffer serialize_service_frames(const Host& host, const std::vector<Frame>& frames) {
+  return serialize<pb::ServiceFrames, ServiceWriter>(host, frames);
 }
 
 google::protobuf::Timestamp to_timestamp(WallTime time) {

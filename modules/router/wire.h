@@ -2,8 +2,8 @@
 #ifndef IMCTL_ROUTER_WIRE_H
 #define IMCTL_ROUTER_WIRE_H
 
-#include <optional>
 #include <string_view>
+#include <vector>
 
 #include "google/protobuf/duration.pb.h"
 #include "google/protobuf/timestamp.pb.h"
@@ -14,16 +14,16 @@
 namespace imctl::router {
 
 struct Parsed {
-  bool good = false;  // else it is no frame
-  // Nothing: it is of a kind that is not known here, which a later version may say.
-  std::optional<Frame> frame = std::nullopt;
+  bool good = false;  // else these are no frames
+  // Without those of a kind that is not known here, which a later version may say.
+  std::vector<Frame> frames;
 };
-Parsed parse_node_frame(std::string_view bytes);
-Parsed parse_service_frame(std::string_view bytes);
+Parsed parse_node_frames(std::string_view bytes);
+Parsed parse_service_frames(std::string_view bytes);
 
 // Empty: it is over 2 GiB, or there is no memory.
-Buffer serialize_node_frame(const Host& host, const Frame& frame);
-Buffer serialize_service_frame(const Host& host, const Frame& frame);
+Buffer serialize_node_frames(const Host& host, const std::vector<Frame>& frames);
+Buffer serialize_service_frames(const Host& host, const std::vector<Frame>& frames);
 
 // What is beyond 10,000 years is as much.
 google::protobuf::Timestamp to_timestamp(WallTime time);
