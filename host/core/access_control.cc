@@ -17,7 +17,7 @@ constexpr size_t kKept = 65536;
 // Changes that are remembered for answers on their way.
 constexpr size_t kRecentChanges = 1024;
 // Calls that may wait for an answer; their bytes count as those of all requests do.
-constexpr size_t kWaiting = 4096;
+constexpr size_t kWaiting = 16384;
 // Longer than this nobody is believed without being asked for, whatever was told of changes.
 constexpr int64_t kLongest = 60'000'000'000;
 

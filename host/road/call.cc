@@ -89,7 +89,7 @@ void Call::start_handler() {
   ref();  // the pool's
   // A call of the same module may wait for this one, maybe on one of its threads.
   bool nested = params_.nested || descends_from(instance_.get());
-  if (!instance_->pool().post(&Call::run_on_pool, this, params_.request.size(), nested)) {
+  if (!instance_->pool().post(&Call::run_on_pool, this, request_bytes_, nested)) {
     unref();
     finish(Status(IMCTL_RESOURCE_EXHAUSTED,
                   "module " + instance_->name() +

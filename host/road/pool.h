@@ -17,7 +17,7 @@ class Pool {
  public:
   struct Limits {
     size_t threads = 4;
-    size_t queue = 1024;             // pieces of work that wait
+    size_t queue = 16384;            // pieces of work that wait
     size_t queue_bytes = 64u << 20;  // of what they say they hold
 
     bool operator==(const Limits&) const = default;
