@@ -1,40 +1,14 @@
 #include "backups_service.h"
 
-#include <chrono>
 #include <utility>
 
 #include "disk.h"
 #include "maker.h"
 #include "restorer.h"
+#include "teller.h"
 #include "upload.h"
 
 namespace imctl::backup {
-namespace {
-
-using Clock = std::chrono::steady_clock;
-constexpr std::chrono::milliseconds kBetweenReplies{250};
-
-// Replies about work that goes on, not too many of them.
-template <class Response>
-class Teller {
- public:
-  explicit Teller(imctl::Writer<Response>* stream) : stream_(stream) {}
-  Task<Status> tell(Response response) {
-    if (stream_->context().cancelled()) co_return caller_gone();
-    const Clock::time_point now = Clock::now();
-    if (now - told_ < kBetweenReplies) co_return Status();
-    told_ = now;
-    if (!co_await stream_->write(response)) co_return caller_gone();
-    co_return Status();
-  }
-
- private:
-  imctl::Writer<Response>* const stream_;
-  Clock::time_point told_;
-};
-
-}  // namespace
-
 BackupsService::BackupsService(Core* core, Scheduler* scheduler, Module* module)
     : core_(core), scheduler_(scheduler) {
   module->serve("/imctl.backup.v1.Backups/Create", this, &BackupsService::create);

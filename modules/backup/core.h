@@ -16,17 +16,16 @@
 #include "imctl/on_pool.h"
 #include "imctl/sdk.h"
 #include "imctl/storage/v1/mailboxes.pb.h"
-#include "imctl/storage/v1/snapshots.pb.h"
 #include "imctl/user/v1/users.pb.h"
 #include "options.h"
+#include "replacing_load.h"
 
 namespace imctl::backup {
 
 struct Core {
   explicit Core(const Host& h)
       : host(h),
-        dump(h, "/imctl.storage.v1.Snapshots/Dump"),
-        load(h, "/imctl.storage.v1.Snapshots/Load"),
+        storage(h, ""),
         settings(h, "/imctl.host.v1.Settings/List"),
         modules(h, "/imctl.host.v1.Modules/List"),
         users(h, "/imctl.user.v1.Users/Dump"),
@@ -56,8 +55,7 @@ struct Core {
   std::string known_folder() const { return options()->data_dir + "/known"; }
 
   const Host host;
-  const Method<storage::v1::DumpRequest, Buffer> dump;
-  const Method<Buffer, Buffer> load;
+  const Storage storage;
   const Method<imctl::host::v1::ListSettingsRequest, imctl::host::v1::ListSettingsResponse>
       settings;
   const Method<imctl::host::v1::ListModulesRequest, imctl::host::v1::ListModulesResponse> modules;

@@ -186,7 +186,7 @@ class Making {
   Task<Status> add_storage() {
     storage::v1::DumpRequest request;
     request.set_replacing(request_.replacing);
-    ClientStream<storage::v1::DumpRequest, Buffer> dump(core_->dump, {}, &request);
+    ClientStream<storage::v1::DumpRequest, Buffer> dump(core_->storage.dump, {}, &request);
     while (std::optional<Buffer> chunk = co_await dump.read()) {
       if (Status status = co_await on_slow_pool(core_->host); !status.ok()) co_return status;
       if (Status status = writer_->add_dump(chunk->view()); !status.ok()) co_return status;

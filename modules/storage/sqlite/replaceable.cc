@@ -44,6 +44,10 @@ bool replaces(const LoadSnapshot& load) {
   return !load.items.empty() && load.items.front().begin().replace();
 }
 
+bool moves(const LoadSnapshot& load) {
+  return !load.items.empty() && load.items.back().has_moved();
+}
+
 bool ends(const LoadSnapshot& load) { return !load.items.empty() && load.items.back().has_end(); }
 
 }  // namespace
@@ -60,6 +64,10 @@ class ReplaceableEngine::Dump final : public SnapshotReader {
     std::lock_guard lock(open_->mutex);
     if (open_->reader != nullptr) return open_->reader->next(bytes, items);
     return {IMCTL_ABORTED, "what is stored was replaced while it was dumped: dump again"};
+  }
+  uint64_t bytes() override {
+    std::lock_guard lock(open_->mutex);
+    return open_->reader == nullptr ? 0 : open_->reader->bytes();
   }
 
  private:
@@ -97,6 +105,13 @@ Status ReplaceableEngine::commit(std::span<Write* const> writes) {
     }
     if (replaces(*load)) {
       if (Status status = stage(); !status.ok()) return status;
+    }
+    if (staged_ != nullptr && moves(*load)) {
+      // All before it is at most a `begin`, of which nothing is left to be done.
+      load->items.erase(load->items.begin(), load->items.end() - 1);
+      const Status status = current_->commit(writes);
+      abandon();
+      return status;
     }
     if (staged_ != nullptr) {
       Status status = staged_->commit(writes);
