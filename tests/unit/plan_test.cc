@@ -127,8 +127,7 @@ TEST(Plan, OneOfSeveralProvidersIsBound) {
   EXPECT_EQ(slot->route()->instance->name(), "echo-too");
   // Who names a module calls that one, and none that does not run or does not serve it.
   for (const std::string module : {"echo", "echo-too"}) {
-    TestCall named(*bound.host, "/imctl.test.echo.v1.Echo/Unary@" + module,
-                   text("hello").SerializeAsString());
+    TestCall named(*bound.host, "/imctl.test.echo.v1.Echo/Unary@" + module, "");
     EXPECT_TRUE(named.wait().ok()) << named.wait().message();
     auto at = bound.host->methods().find("/imctl.test.echo.v1.Echo/Unary@" + module);
     EXPECT_EQ(at->route()->instance->name(), module);
