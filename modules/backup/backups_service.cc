@@ -133,7 +133,7 @@ Task<Status> BackupsService::restore(
   request.selection = std::move(*selection);
   request.replace = first->replace();
   request.keep_epochs = first->keep_epochs();
-  request.dry_run = stream.context().dry_run();
+  request.caller = &stream.context();
   Result<std::unique_ptr<Chain>> chain = co_await open_chain(stream, *first);
   if (!chain.ok()) co_return chain.status();
   Teller<v1::RestoreBackupResponse> teller(&stream);

@@ -27,6 +27,8 @@ struct Core {
       : host(h),
         storage(h, ""),
         settings(h, "/imctl.host.v1.Settings/List"),
+        set_setting(h, "/imctl.host.v1.Settings/Set"),
+        secrets(h, "/imctl.host.v1.Secrets/List"),
         modules(h, "/imctl.host.v1.Modules/List"),
         users(h, "/imctl.user.v1.Users/Dump"),
         import_users(h, "/imctl.user.v1.Users/Import"),
@@ -58,6 +60,9 @@ struct Core {
   const Storage storage;
   const Method<imctl::host::v1::ListSettingsRequest, imctl::host::v1::ListSettingsResponse>
       settings;
+  const Method<imctl::host::v1::SetSettingRequest, imctl::host::v1::ChangeSettingsResponse>
+      set_setting;
+  const Method<imctl::host::v1::ListSecretsRequest, imctl::host::v1::ListSecretsResponse> secrets;
   const Method<imctl::host::v1::ListModulesRequest, imctl::host::v1::ListModulesResponse> modules;
   const Method<user::v1::DumpUsersRequest, user::v1::ImportLine> users;
   const Method<user::v1::ImportUsersRequest, user::v1::ImportUsersResponse> import_users;

@@ -3,6 +3,7 @@
 #include <optional>
 #include <utility>
 
+#include "host_restorer.h"
 #include "items.h"
 #include "maker.h"
 #include "replacing_load.h"
@@ -28,10 +29,18 @@ class Restoring {
     done_ = chain_->size();
     response_.set_id(chain_->top().header().id());
     response_.set_total(total_);
-    if (request_.dry_run) {
-      status = co_await look();
-    } else {
-      status = co_await put_back();
+    const bool dry_run = request_.caller->dry_run();
+    response_.set_outcome(dry_run ? "would be restored" : "restored");
+    if (request_.selection.stored()) {
+      if (dry_run) {
+        status = co_await look();
+      } else {
+        status = co_await put_back();
+      }
+    }
+    if (status.ok()) {
+      status =
+          co_await restore_host(core_, chain_, request_.selection, *request_.caller, &response_);
     }
     if (!status.ok()) co_return status;
     response_.set_bytes(total_);
@@ -50,7 +59,7 @@ class Restoring {
     Result<bool> empty = co_await core_->storage.is_empty(false);
     if (!empty.ok()) co_return empty.status();
     if (!*empty && !request_.replace) co_return not_empty();
-    response_.set_outcome(*empty ? "would be restored" : "would replace what is stored");
+    if (!*empty) response_.set_outcome("would replace what is stored");
     *response_.mutable_stored() = chain_->top().trailer().stored();
     co_return Status();
   }
@@ -67,7 +76,6 @@ class Restoring {
     if (!status.ok()) co_return status;
     // What was counted is what the storage counts, else it refuses it.
     *response_.mutable_stored() = load.counts();
-    response_.set_outcome("restored");
     core_->host.info("backup " + response_.id() + " is restored");
     co_return Status();
   }

@@ -18,7 +18,7 @@ struct RestoreRequest {
   Selection selection;
   bool replace = false;
   bool keep_epochs = false;
-  bool dry_run = false;
+  const Context* caller = nullptr;  // on whose behalf; whether it is a dry run
   bool safety = true;  // with `replace`: a backup of what is there first
 };
 
