@@ -130,7 +130,8 @@ class Making {
     if (settings.ok()) settings_ = std::move(*settings);
     auto modules = co_await core_->modules(all_modules, plain);
     if (modules.ok()) modules_ = std::move(*modules);
-    if (!options_->public_key.empty()) co_await read_secrets();
+    Status secrets(IMCTL_FAILED_PRECONDITION, "the backup is not encrypted");
+    if (!options_->public_key.empty()) secrets = co_await read_secrets();
     if (Status status = co_await on_slow_pool(core_->host); !status.ok()) co_return status;
     for (const auto& module : modules_.modules()) {
       for (const std::string& service : module.services()) {
@@ -142,6 +143,7 @@ class Making {
     header.add_contents("storage");
     if (settings.ok()) header.add_contents("settings");
     if (modules.ok()) header.add_contents("modules");
+    if (secrets.ok() && settings.ok()) header.add_contents("secrets");
     FileWriter::Options options;
     options.level = options_->level;
     options.public_key = options_->public_key;
