@@ -133,6 +133,7 @@ Status ReplaceableEngine::stage() {
   }
   Options options = options_;
   options.path = staged_path(options_.path);
+  options.index_memory = 0;  // nobody looks for anything in it yet
   Result<std::unique_ptr<Engine>> staged = SqliteEngine::open(options, retention_);
   if (!staged.ok()) return staged.status();
   staged_ = std::move(*staged);
