@@ -24,7 +24,7 @@ BackupsService::BackupsService(Core* core, Scheduler* scheduler, Module* module)
 
 Task<Status> BackupsService::create(const v1::CreateBackupRequest& request,
                                     imctl::Writer<v1::CreateBackupResponse>& writer) {
-  Teller<v1::CreateBackupResponse> teller(&writer);
+  Teller<v1::CreateBackupResponse> teller(core_->host, &writer);
   MakeCaller caller;
   caller.writer = &writer;
   caller.progress = [&](uint64_t bytes) {
@@ -103,7 +103,7 @@ Task<Status> BackupsService::verify(
   if (!first) co_return Status(IMCTL_INVALID_ARGUMENT, "there is no request");
   Result<std::unique_ptr<Chain>> chain = co_await open_chain(stream, *first);
   if (!chain.ok()) co_return chain.status();
-  Teller<v1::VerifyBackupResponse> teller(&stream);
+  Teller<v1::VerifyBackupResponse> teller(core_->host, &stream);
   v1::VerifyBackupResponse response;
   const RestoreProgress progress = [&](uint64_t bytes, uint64_t total) {
     response.set_bytes(bytes);
@@ -136,7 +136,7 @@ Task<Status> BackupsService::restore(
   request.caller = &stream.context();
   Result<std::unique_ptr<Chain>> chain = co_await open_chain(stream, *first);
   if (!chain.ok()) co_return chain.status();
-  Teller<v1::RestoreBackupResponse> teller(&stream);
+  Teller<v1::RestoreBackupResponse> teller(core_->host, &stream);
   v1::RestoreBackupResponse response;
   const RestoreProgress progress = [&](uint64_t bytes, uint64_t total) {
     response.set_bytes(bytes);

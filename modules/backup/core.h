@@ -95,6 +95,20 @@ inline Task<Status> on_slow_pool(const Host& host) {
   co_return status;
 }
 
+// Goes on from the pool's queue even if this is one of its threads: what was just written to a stream
+// is on its way then, whatever blocks here next.
+inline auto on_pool_anew(const Host& host) {
+  struct Awaiter {
+    const Host& host;
+    bool await_ready() const { return false; }
+    bool await_suspend(std::coroutine_handle<> handle) const {
+      return host.post([handle] { handle.resume(); }).ok();
+    }
+    void await_resume() const {}
+  };
+  return Awaiter{host};
+}
+
 inline Status caller_gone() { return {IMCTL_CANCELLED, "the caller went away"}; }
 
 }  // namespace imctl::backup

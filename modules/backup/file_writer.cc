@@ -2,6 +2,7 @@
 
 #include <sodium.h>
 
+#include <algorithm>
 #include <limits>
 #include <utility>
 
@@ -80,14 +81,13 @@ Status FileWriter::end_block() {
   trailer_.set_blocks(trailer_.blocks() + 1);
   trailer_.set_size(trailer_.size() + block_.size());
   if (!options_.known.contains(block.digest()) && own_.insert(block.digest()).second) {
-    std::string* data = block.mutable_data();
-    data->resize(ZSTD_compressBound(block_.size()));
-    const size_t size =
-        ZSTD_compress2(context_.get(), data->data(), data->size(), block_.data(), block_.size());
+    compressed_.resize(std::max(compressed_.size(), ZSTD_compressBound(block_.size())));
+    const size_t size = ZSTD_compress2(context_.get(), compressed_.data(), compressed_.size(),
+                                       block_.data(), block_.size());
     if (ZSTD_isError(size) != 0) {
       return {IMCTL_RESOURCE_EXHAUSTED, std::string("zstd: ") + ZSTD_getErrorName(size)};
     }
-    data->resize(size);
+    block.set_data(compressed_.data(), size);
     trailer_.set_own_blocks(trailer_.own_blocks() + 1);
     v1::IndexedBlock* entry = index_.add_blocks();
     entry->set_digest(block.digest());

@@ -80,6 +80,7 @@ class FileWriter {
   // The block that is being filled.
   v1::BlockKind kind_ = v1::BLOCK_KIND_UNSPECIFIED;
   std::string block_;
+  std::string compressed_;  // room that is used again
   uint64_t records_ = 0;
   // Of the dump.
   bool begun_ = false;

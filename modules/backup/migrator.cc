@@ -35,7 +35,7 @@ class Migrating {
       : core_(core),
         request_(request),
         writer_(writer),
-        teller_(writer),
+        teller_(core->host, writer),
         target_(core->host, "@" + request.to()) {}
 
   Task<Result<v1::MigrateDataResponse>> run() {

@@ -11,7 +11,7 @@ namespace imctl::backup {
 template <class Response>
 class Teller {
  public:
-  explicit Teller(imctl::Writer<Response>* stream) : stream_(stream) {}
+  Teller(const Host& host, imctl::Writer<Response>* stream) : host_(host), stream_(stream) {}
   // Not OK: nobody listens any more.
   Task<Status> tell(Response response) {
     if (stream_->context().cancelled()) co_return caller_gone();
@@ -19,12 +19,14 @@ class Teller {
     if (now - told_ < kBetweenReplies) co_return Status();
     told_ = now;
     if (!co_await stream_->write(response)) co_return caller_gone();
+    co_await on_pool_anew(host_);
     co_return Status();
   }
 
  private:
   static constexpr std::chrono::milliseconds kBetweenReplies{250};
 
+  const Host& host_;
   imctl::Writer<Response>* const stream_;
   std::chrono::steady_clock::time_point told_;
 };

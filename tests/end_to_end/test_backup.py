@@ -353,6 +353,18 @@ class FilesTest(Case):
         self.assertEqual([one["name"] for one in done["missing_modules"]], ["user"])
         self.assertIn("imctl module enable user", done["missing_modules"][0]["how"])
 
+    def test_tells_how_far_it_is(self):
+        """While it goes on, not at its end."""
+        host = self.host(**{"backup.max_rate": "3000000"})
+        client = Client(host.channel())
+        for n in range(9):
+            client.put(event(f"m{n}", "x" * 1_000_000))
+        call = host.channel().unary_stream("/imctl.backup.v1.Backups/Create")
+        times = [time.monotonic() for _ in call(b"", timeout=120)]
+        # It takes three seconds.
+        self.assertGreater(times[-1] - times[0], 1.5, times)
+        self.assertGreater(times[-1] - times[len(times) // 2], 0.5, times)
+
     def test_where_it_goes(self):
         host = self.host()
         self.fill(host)
