@@ -35,8 +35,7 @@ class Migrating {
       : core_(core),
         request_(request),
         writer_(writer),
-        teller_(core->host, writer),
-        target_(core->host, "@" + request.to()) {}
+        teller_(core->host, writer) {}
 
   Task<Result<v1::MigrateDataResponse>> run() {
     Status status = co_await check();
@@ -52,21 +51,33 @@ class Migrating {
                                            "place of it"};
   }
 
+  template <class Modules>
+  Status check_module(const Modules& modules) const {
+    const auto module = std::find_if(modules.begin(), modules.end(), [&](const auto& one) {
+      return one.name() == request_.to();
+    });
+    if (module == modules.end()) {
+      return {IMCTL_INVALID_ARGUMENT, "to: there is no module " + request_.to() +
+                                          " that is installed here: `imctl module list` shows them"};
+    }
+    const auto& services = module->services();
+    if (std::find(services.begin(), services.end(), "imctl.storage.v1.Snapshots") ==
+        services.end()) {
+      return {};
+    }
+    return {IMCTL_INVALID_ARGUMENT, "to: all is stored in " + request_.to() + " now"};
+  }
+
   // That there is a storage which can take it.
   Task<Status> check() {
-    const imctl::host::v1::ListModulesRequest all;
-    auto modules = co_await core_->modules(all, CallOptions());
-    for (const auto& module : modules.ok() ? modules->modules()
-                                           : imctl::host::v1::ListModulesResponse().modules()) {
-      if (module.name() != request_.to()) continue;
-      const auto& services = module.services();
-      if (std::find(services.begin(), services.end(), "imctl.storage.v1.Snapshots") ==
-          services.end()) {
-        continue;
-      }
-      co_return Status(IMCTL_INVALID_ARGUMENT, "to: all is stored in " + request_.to() + " now");
+    if (!is_address(request_.to())) {
+      const imctl::host::v1::ListModulesRequest all;
+      auto modules = co_await core_->modules(all, CallOptions());
+      if (!modules.ok()) co_return modules.status();
+      if (Status status = check_module(modules->modules()); !status.ok()) co_return status;
     }
-    Result<bool> empty = co_await target_.is_empty(false);
+    target_.emplace(core_->host, "@" + request_.to());
+    Result<bool> empty = co_await target_->is_empty(false);
     if (!empty.ok()) co_return empty.status();
     if (!*empty && !request_.replace()) co_return not_empty();
     // Nobody who has seen its epochs and revisions sees these, or those are the same.
@@ -97,7 +108,7 @@ class Migrating {
   }
 
   Task<Status> copy() {
-    there_ = std::make_unique<ReplacingLoad>(target_);
+    there_ = std::make_unique<ReplacingLoad>(*target_);
     Result<bool> empty = co_await there_->begin(keep_epochs_);
     if (!empty.ok()) co_return empty.status();
     if (!*empty && !request_.replace()) co_return not_empty();
@@ -172,7 +183,7 @@ class Migrating {
   const v1::MigrateDataRequest& request_;
   imctl::Writer<v1::MigrateDataResponse>* const writer_;
   Teller<v1::MigrateDataResponse> teller_;
-  const Storage target_;
+  std::optional<Storage> target_;
   std::unique_ptr<ReplacingLoad> there_;
   v1::MigrateDataResponse response_;
   bool keep_epochs_ = false;

@@ -153,7 +153,7 @@ class MigrateTest(BackupCase):
         for arguments, code, words in (
                 (("--to", "storage-sqlite"), 2, "in storage-sqlite now"),
                 (("--to", "user"), 1, "no module user that"),
-                (("--to", "nobody"), 1, "no module nobody that"),
+                (("--to", "nobody"), 2, "no module nobody that"),
                 (("--to", "grpc://nowhere"), 1, "is not grpc://HOST:PORT"),
                 (("--to", "grpc://127.0.0.1:1"), None, "cannot be reached"),
                 (("--replace",), 2, "say where to"),
