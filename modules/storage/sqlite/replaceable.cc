@@ -1,6 +1,7 @@
 #include "replaceable.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -170,6 +171,8 @@ Status ReplaceableEngine::put_in_place() {
 Status ReplaceableEngine::switch_files() {
   end_dumps();
   current_.reset();
+  // What it had in memory is many small pieces, which would stay beside those of the new one.
+  ::malloc_trim(0);
   Status status;
   // A log that is left belongs to the old file, and would be taken for the new one's.
   if (exists(options_.path + "-wal")) {
