@@ -95,8 +95,8 @@ inline Task<Status> on_slow_pool(const Host& host) {
   co_return status;
 }
 
-// Goes on from the pool's queue even if this is one of its threads: what was just written to a stream
-// is on its way then, whatever blocks here next.
+// Goes on from the pool's queue even if this is one of its threads: what was just written to a
+// stream is on its way then, whatever blocks here next.
 inline auto on_pool_anew(const Host& host) {
   struct Awaiter {
     const Host& host;

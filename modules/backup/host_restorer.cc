@@ -115,9 +115,8 @@ Task<Status> restore_host(Core* core, Chain* chain, const Selection& selection,
     missing->set_name(module.name());
     missing->set_version(module.version());
     missing->set_how(
-        (installed
-             ? std::string()
-             : "install " + file_name(module) + " in a folder of host.module_path, then ") +
+        (installed ? std::string()
+                   : "install " + file_name(module) + " in a folder of host.module_path, then ") +
         "`imctl module enable " + module.name() + "`");
   }
   co_return Status();

@@ -32,10 +32,7 @@ class Migrating {
  public:
   Migrating(Core* core, const v1::MigrateDataRequest& request,
             imctl::Writer<v1::MigrateDataResponse>* writer)
-      : core_(core),
-        request_(request),
-        writer_(writer),
-        teller_(core->host, writer) {}
+      : core_(core), request_(request), writer_(writer), teller_(core->host, writer) {}
 
   Task<Result<v1::MigrateDataResponse>> run() {
     Status status = co_await check();
@@ -53,12 +50,12 @@ class Migrating {
 
   template <class Modules>
   Status check_module(const Modules& modules) const {
-    const auto module = std::find_if(modules.begin(), modules.end(), [&](const auto& one) {
-      return one.name() == request_.to();
-    });
+    const auto module = std::find_if(modules.begin(), modules.end(),
+                                     [&](const auto& one) { return one.name() == request_.to(); });
     if (module == modules.end()) {
-      return {IMCTL_INVALID_ARGUMENT, "to: there is no module " + request_.to() +
-                                          " that is installed here: `imctl module list` shows them"};
+      return {IMCTL_INVALID_ARGUMENT,
+              "to: there is no module " + request_.to() +
+                  " that is installed here: `imctl module list` shows them"};
     }
     const auto& services = module->services();
     if (std::find(services.begin(), services.end(), "imctl.storage.v1.Snapshots") ==

@@ -1,5 +1,5 @@
-// A load that takes the place of what a storage holds. From its begin to its end nobody writes there;
-// destroyed before the end, it changed nothing.
+// A load that takes the place of what a storage holds. From its begin to its end nobody writes
+// there; destroyed before the end, it changed nothing.
 #ifndef IMCTL_BACKUP_REPLACING_LOAD_H
 #define IMCTL_BACKUP_REPLACING_LOAD_H
 

@@ -19,7 +19,7 @@ struct RestoreRequest {
   bool replace = false;
   bool keep_epochs = false;
   const Context* caller = nullptr;  // on whose behalf; whether it is a dry run
-  bool safety = true;  // with `replace`: a backup of what is there first
+  bool safety = true;               // with `replace`: a backup of what is there first
 };
 
 // Told how far it is, of a total; may end it.

@@ -50,8 +50,8 @@ Status LoadChecker::next(v1::SnapshotChunk* chunk) {
     const auto kind = item.item_case();
     if (last_ == v1::SnapshotItem::ITEM_NOT_SET) {
       if (kind != v1::SnapshotItem::kBegin) return bad("does not start with `begin`");
-    } else if (kind == v1::SnapshotItem::kBegin || kind < last_ ||
-               ended() || (kind == v1::SnapshotItem::kMoved && !may_move())) {
+    } else if (kind == v1::SnapshotItem::kBegin || kind < last_ || ended() ||
+               (kind == v1::SnapshotItem::kMoved && !may_move())) {
       return bad("has its items in another order than a storage writes them");
     }
     last_ = kind;
