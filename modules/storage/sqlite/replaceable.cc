@@ -110,7 +110,7 @@ Status ReplaceableEngine::commit(std::span<Write* const> writes) {
     if (staged_ != nullptr && moves(*load)) {
       // All before it is at most a `begin`, of which nothing is left to be done.
       load->items.erase(load->items.begin(), load->items.end() - 1);
-      const Status status = current_->commit(writes);
+      Status status = current_->commit(writes);
       abandon();
       return status;
     }
