@@ -90,7 +90,7 @@ Result<v1::ListAccessResponse> AccessService::list(const v1::ListAccessRequest& 
   v1::ListAccessResponse reply;
   for (MethodSlot* slot : host_.methods().all()) {
     std::shared_ptr<const Route> route = slot->route();
-    if (route == nullptr) continue;
+    if (route == nullptr || !slot->address().empty()) continue;
     const MethodInfo& info = route->served->info;
     if (!request.filter().empty() && !stands_for(request.filter(), info.name)) continue;
     v1::MethodAccess* method = reply.add_methods();

@@ -7,9 +7,11 @@
 #include <string>
 #include <vector>
 
+#include "core/audit_request.h"
 #include "core/host.h"
 #include "core/settings_explain.h"
 #include "core/settings_text.h"
+#include "road/call.h"
 
 namespace imctl::host {
 namespace {
@@ -56,6 +58,7 @@ SettingsService::SettingsService(Module& module, Host& host) : host_(host) {
   module.serve("/imctl.host.v1.Settings/Reload", this, &SettingsService::reload);
   module.serve("/imctl.host.v1.Settings/History", this, &SettingsService::history);
   module.serve("/imctl.host.v1.Settings/Rollback", this, &SettingsService::rollback);
+  module.serve("/imctl.host.v1.Secrets/List", this, &SettingsService::secrets);
   host.audit_requests().hide("/imctl.host.v1.Settings/Set",
                              [this](google::protobuf::Message* request) { hide_values(request); });
 }
@@ -79,6 +82,34 @@ void SettingsService::hide_values(google::protobuf::Message* request) const {
   if (reflection->FieldSize(*request, values) == 0) return;
   reflection->ClearField(request, values);
   reflection->AddString(request, values, "(not shown)");
+}
+
+Result<v1::ListSecretsResponse> SettingsService::secrets(const v1::ListSecretsRequest& /*request*/,
+                                                         const Context& context) {
+  const CallParams& params = Call::from(context.call())->params();
+  const bool may = params.principal_kind == IMCTL_PRINCIPAL_MODULE && params.caller != nullptr &&
+                   params.parent == nullptr && params.node.empty() &&
+                   !params.caller->description().isolated;
+  Status status;
+  if (!may) {
+    status = Status(IMCTL_PERMISSION_DENIED,
+                    "secrets of the settings are for modules in the host's process that act as "
+                    "themselves, and for nobody else");
+  }
+  AuditRecord record =
+      audit_record(may ? AuditRecord::kCall : AuditRecord::kRefusal, params, status);
+  if (!may) {
+    host_.audit().refuse(std::move(record));
+    return status;
+  }
+  host_.audit().add(std::move(record));
+  v1::ListSecretsResponse reply;
+  for (const SettingValue& value : host_.settings_admin().hidden()) {
+    v1::SecretSetting* secret = reply.add_secrets();
+    secret->set_key(value.key);
+    secret->set_value(value.hidden);
+  }
+  return reply;
 }
 
 Result<v1::ListSettingsResponse> SettingsService::list(const v1::ListSettingsRequest& request,

@@ -35,6 +35,7 @@ class SettingsService {
   Result<v1::SettingsHistoryResponse> history(const v1::SettingsHistoryRequest&, const Context&);
   Result<v1::ChangeSettingsResponse> rollback(const v1::RollbackSettingsRequest& request,
                                               const Context& context);
+  Result<v1::ListSecretsResponse> secrets(const v1::ListSecretsRequest&, const Context& context);
 
   void hide_values(google::protobuf::Message* request) const;
 

@@ -161,8 +161,9 @@ bool VerbCall::take(const std::string& bytes) {
 }
 
 void VerbCall::print_last(bool done) {
-  if (progress_fields_.done == nullptr || last_reply_ == nullptr || bad_reply_) return;
+  // Whatever is printed next, an error too, begins a line of its own.
   if (progress_ != nullptr) progress_->finish(Progress::Clock::now());
+  if (progress_fields_.done == nullptr || last_reply_ == nullptr || bad_reply_) return;
   // Of work that failed the last reply may be one of those about how far it was.
   if (done || printer_.shows_anything_of(*last_reply_)) printer_.print(last_reply_.get());
 }

@@ -18,7 +18,6 @@ std::string key_of(const MethodSlot& method) {
 }  // namespace
 
 std::shared_ptr<const Route> AddressedHosts::route(MethodSlot& method) {
-  if (method.address().empty()) return nullptr;
   std::lock_guard lock(mutex_);
   if (std::shared_ptr<const Route> known = method.route()) return known;
   if (stopped_) return nullptr;

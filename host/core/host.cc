@@ -342,7 +342,13 @@ void Host::audit_refusal(const CallParams& params, const Status& status) {
 }
 
 Status Host::not_served(std::string_view method) const {
-  if (method.find('@') != std::string_view::npos) return addressed_.not_served(method);
+  if (const size_t at = method.find('@'); at != std::string_view::npos) {
+    const std::string address(method.substr(at + 1));
+    if (is_remote_address(address)) return addressed_.not_served(method);
+    return {IMCTL_UNIMPLEMENTED,
+            "there is no module " + address + " that runs in this host and serves " +
+                std::string(method.substr(0, at)) + ": `imctl module list` shows those that run"};
+  }
   std::string_view service = method.substr(std::min<size_t>(1, method.size()));
   service = service.substr(0, service.find('/'));
   std::shared_ptr<const Modules::View> view = modules_.view();

@@ -124,7 +124,9 @@ class Host final : public Road {
     return AccessControl::check_owner(call, method);
   }
   std::shared_ptr<const Route> route_out(MethodSlot& method) override {
-    return addressed_.route(method);
+    const std::string address(method.address());
+    if (address.empty()) return nullptr;
+    return is_remote_address(address) ? addressed_.route(method) : modules_.route_to(method);
   }
   const void* extra_table(const Instance& instance, std::string_view name) override;
 

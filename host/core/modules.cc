@@ -17,6 +17,18 @@ auto find_in(List& list, const std::string& name) {
                       [&](const auto& instance) { return instance->name() == name; });
 }
 
+// Of "/package.Service/Method@MODULE": the handler of that module.
+std::shared_ptr<const Route> find_route(const Modules::List& modules, const MethodSlot& method) {
+  auto module = find_in(modules, std::string(method.address()));
+  if (module == modules.end()) return nullptr;
+  const std::string name = method.name().substr(0, method.name().find('@'));
+  const std::vector<Served>& all = (*module)->served();
+  auto served = std::find_if(all.begin(), all.end(),
+                             [&](const Served& one) { return one.info.name == name; });
+  if (served == all.end()) return nullptr;
+  return std::make_shared<const Route>(Route{*module, &*served});
+}
+
 }  // namespace
 
 // What an apply is about to do, and has done.
@@ -335,8 +347,14 @@ void Modules::publish() {
       services.insert(service);
     }
   }
+  std::unique_lock routes_lock(routes_mutex_);
   for (MethodSlot* slot : host_->methods().all()) {
-    if (!slot->address().empty()) continue;  // no module's
+    const std::string address(slot->address());
+    if (is_remote_address(address)) continue;  // no module's
+    if (!address.empty()) {
+      slot->set_route(find_route(modules_, *slot));
+      continue;
+    }
     auto route = routes.find(slot);
     slot->set_route(route == routes.end() ? nullptr : route->second);
   }
@@ -355,7 +373,16 @@ void Modules::publish() {
     std::lock_guard lock(view_mutex_);
     view_ = std::move(fresh);
   }
+  routes_lock.unlock();
   host_->access().modules_changed();
+}
+
+std::shared_ptr<const Route> Modules::route_to(MethodSlot& method) const {
+  std::lock_guard lock(routes_mutex_);
+  if (std::shared_ptr<const Route> known = method.route()) return known;
+  std::shared_ptr<const Route> route = find_route(view()->modules, method);
+  if (route != nullptr) method.set_route(route);
+  return route;
 }
 
 Status Modules::stop(std::chrono::steady_clock::time_point until) {

@@ -72,6 +72,10 @@ class Modules {
   // does not wait for.
   Result<ModuleCode::State> report(Instance& instance);
 
+  // Where calls of "/package.Service/Method@MODULE" go: to that module, whoever else the service is
+  // bound to; nullptr: no such module runs, or it does not serve that. [any]
+  std::shared_ptr<const Route> route_to(MethodSlot& method) const;
+
   // Stops all, what others need last. For good.
   Status stop(std::chrono::steady_clock::time_point until);
   // Code of a module still runs that could not be stopped.
@@ -108,6 +112,8 @@ class Modules {
   bool stopped_ = false;
   std::atomic<bool> stuck_{false};
 
+  // Held while routes and the view are changed together, and by who makes one route from the view.
+  mutable std::mutex routes_mutex_;
   mutable std::mutex view_mutex_;
   std::shared_ptr<const View> view_ = std::make_shared<View>();
   std::mutex health_mutex_;

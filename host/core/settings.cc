@@ -178,7 +178,9 @@ Status SettingsSources::fill(const std::string& section, const SettingField& fie
   }
 
   value.source = given->source;
-  value.text = field.printable(join(given->texts, ", "));
+  value.hidden = join(given->texts, ", ");
+  value.text = field.printable(value.hidden);
+  if (value.text == value.hidden) value.hidden.clear();
   std::string whose = given->source + ": " + value.key + " ";
   if (given->lines.size() > 1 && !field.is_list()) {
     return {IMCTL_INVALID_ARGUMENT, twice(section, field.key(), *given)};

@@ -32,6 +32,8 @@ struct SettingValue {
   std::string default_text{};  // masked likewise
   // The value itself, however it was written: for comparing, never to be shown.
   std::string value{};
+  // As it was written, where `text` does not show all of it: for who may have it.
+  std::string hidden{};
 };
 
 // The settings of one section. The descriptors' pool must outlive it.

@@ -348,6 +348,16 @@ std::optional<SettingValue> SettingsAdmin::find(const std::string& key) const {
   return value == nullptr ? std::nullopt : std::optional(*value);
 }
 
+std::vector<SettingValue> SettingsAdmin::hidden() const {
+  std::vector<SettingValue> found;
+  for (const auto& [section, values] : in_force().values) {
+    for (const SettingValue& value : values) {
+      if (!value.hidden.empty()) found.push_back(value);
+    }
+  }
+  return found;
+}
+
 Result<SettingsAdmin::Changes> SettingsAdmin::set(const std::string& key,
                                                   const std::vector<std::string>& values,
                                                   const Author& author) {

@@ -64,6 +64,9 @@ class SettingsAdmin {
   // As it is in force; nothing if there is none, or its module does not run.
   std::optional<SettingValue> find(const std::string& key) const;
 
+  // Those in force whose texts do not show all of them.
+  std::vector<SettingValue> hidden() const;
+
   // A change is checked, also by the modules themselves, before anything changes, and it is carried
   // out and kept as a whole or not at all. Gives all that then is not as it was in force before.
   Result<Changes> set(const std::string& key, const std::vector<std::string>& values,

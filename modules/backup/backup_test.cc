@@ -80,6 +80,8 @@ Made make(const std::string& content, const Made* parent = nullptr,
   v1::FileHeader header;
   header.set_imctl_version("test");
   FileWriter::Options options;
+  constexpr size_t kBlock = size_t{256} << 10U;
+  options.sizes = {.least = kBlock, .about = kBlock, .most = 4 * kBlock};
   options.public_key = public_key;
   if (parent != nullptr) {
     header.set_parent(parent->id);

@@ -1,40 +1,14 @@
 #include "backups_service.h"
 
-#include <chrono>
 #include <utility>
 
 #include "disk.h"
 #include "maker.h"
 #include "restorer.h"
+#include "teller.h"
 #include "upload.h"
 
 namespace imctl::backup {
-namespace {
-
-using Clock = std::chrono::steady_clock;
-constexpr std::chrono::milliseconds kBetweenReplies{250};
-
-// Replies about work that goes on, not too many of them.
-template <class Response>
-class Teller {
- public:
-  explicit Teller(imctl::Writer<Response>* stream) : stream_(stream) {}
-  Task<Status> tell(Response response) {
-    if (stream_->context().cancelled()) co_return caller_gone();
-    const Clock::time_point now = Clock::now();
-    if (now - told_ < kBetweenReplies) co_return Status();
-    told_ = now;
-    if (!co_await stream_->write(response)) co_return caller_gone();
-    co_return Status();
-  }
-
- private:
-  imctl::Writer<Response>* const stream_;
-  Clock::time_point told_;
-};
-
-}  // namespace
-
 BackupsService::BackupsService(Core* core, Scheduler* scheduler, Module* module)
     : core_(core), scheduler_(scheduler) {
   module->serve("/imctl.backup.v1.Backups/Create", this, &BackupsService::create);
@@ -50,7 +24,7 @@ BackupsService::BackupsService(Core* core, Scheduler* scheduler, Module* module)
 
 Task<Status> BackupsService::create(const v1::CreateBackupRequest& request,
                                     imctl::Writer<v1::CreateBackupResponse>& writer) {
-  Teller<v1::CreateBackupResponse> teller(&writer);
+  Teller<v1::CreateBackupResponse> teller(core_->host, &writer);
   MakeCaller caller;
   caller.writer = &writer;
   caller.progress = [&](uint64_t bytes) {
@@ -129,7 +103,7 @@ Task<Status> BackupsService::verify(
   if (!first) co_return Status(IMCTL_INVALID_ARGUMENT, "there is no request");
   Result<std::unique_ptr<Chain>> chain = co_await open_chain(stream, *first);
   if (!chain.ok()) co_return chain.status();
-  Teller<v1::VerifyBackupResponse> teller(&stream);
+  Teller<v1::VerifyBackupResponse> teller(core_->host, &stream);
   v1::VerifyBackupResponse response;
   const RestoreProgress progress = [&](uint64_t bytes, uint64_t total) {
     response.set_bytes(bytes);
@@ -159,10 +133,10 @@ Task<Status> BackupsService::restore(
   request.selection = std::move(*selection);
   request.replace = first->replace();
   request.keep_epochs = first->keep_epochs();
-  request.dry_run = stream.context().dry_run();
+  request.caller = &stream.context();
   Result<std::unique_ptr<Chain>> chain = co_await open_chain(stream, *first);
   if (!chain.ok()) co_return chain.status();
-  Teller<v1::RestoreBackupResponse> teller(&stream);
+  Teller<v1::RestoreBackupResponse> teller(core_->host, &stream);
   v1::RestoreBackupResponse response;
   const RestoreProgress progress = [&](uint64_t bytes, uint64_t total) {
     response.set_bytes(bytes);

@@ -16,18 +16,19 @@
 #include "imctl/on_pool.h"
 #include "imctl/sdk.h"
 #include "imctl/storage/v1/mailboxes.pb.h"
-#include "imctl/storage/v1/snapshots.pb.h"
 #include "imctl/user/v1/users.pb.h"
 #include "options.h"
+#include "replacing_load.h"
 
 namespace imctl::backup {
 
 struct Core {
   explicit Core(const Host& h)
       : host(h),
-        dump(h, "/imctl.storage.v1.Snapshots/Dump"),
-        load(h, "/imctl.storage.v1.Snapshots/Load"),
+        storage(h, ""),
         settings(h, "/imctl.host.v1.Settings/List"),
+        set_setting(h, "/imctl.host.v1.Settings/Set"),
+        secrets(h, "/imctl.host.v1.Secrets/List"),
         modules(h, "/imctl.host.v1.Modules/List"),
         users(h, "/imctl.user.v1.Users/Dump"),
         import_users(h, "/imctl.user.v1.Users/Import"),
@@ -56,10 +57,12 @@ struct Core {
   std::string known_folder() const { return options()->data_dir + "/known"; }
 
   const Host host;
-  const Method<storage::v1::DumpRequest, Buffer> dump;
-  const Method<Buffer, Buffer> load;
+  const Storage storage;
   const Method<imctl::host::v1::ListSettingsRequest, imctl::host::v1::ListSettingsResponse>
       settings;
+  const Method<imctl::host::v1::SetSettingRequest, imctl::host::v1::ChangeSettingsResponse>
+      set_setting;
+  const Method<imctl::host::v1::ListSecretsRequest, imctl::host::v1::ListSecretsResponse> secrets;
   const Method<imctl::host::v1::ListModulesRequest, imctl::host::v1::ListModulesResponse> modules;
   const Method<user::v1::DumpUsersRequest, user::v1::ImportLine> users;
   const Method<user::v1::ImportUsersRequest, user::v1::ImportUsersResponse> import_users;
@@ -90,6 +93,20 @@ inline Task<Status> on_slow_pool(const Host& host) {
     }
   }
   co_return status;
+}
+
+// Goes on from the pool's queue even if this is one of its threads: what was just written to a
+// stream is on its way then, whatever blocks here next.
+inline auto on_pool_anew(const Host& host) {
+  struct Awaiter {
+    const Host& host;
+    bool await_ready() const { return false; }
+    bool await_suspend(std::coroutine_handle<> handle) const {
+      return host.post([handle] { handle.resume(); }).ok();
+    }
+    void await_resume() const {}
+  };
+  return Awaiter{host};
 }
 
 inline Status caller_gone() { return {IMCTL_CANCELLED, "the caller went away"}; }

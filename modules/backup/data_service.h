@@ -15,6 +15,8 @@ class DataService {
   Task<Status> export_data(const v1::ExportDataRequest& request,
                            imctl::Writer<v1::ExportDataResponse>& writer);
   Task<Status> import_data(Stream<v1::ImportDataRequest, v1::ImportDataResponse>& stream);
+  Task<Status> migrate(const v1::MigrateDataRequest& request,
+                       imctl::Writer<v1::MigrateDataResponse>& writer);
 
   Core* const core_;
 };

@@ -133,7 +133,7 @@ class Exporter {
 
   Task<Status> dump(SnapshotItem::ItemCase kind) {
     const storage::v1::DumpRequest request;
-    ClientStream<storage::v1::DumpRequest, Buffer> dump(core_->dump, {}, &request);
+    ClientStream<storage::v1::DumpRequest, Buffer> dump(core_->storage.dump, {}, &request);
     while (std::optional<Buffer> chunk = co_await dump.read()) {
       if (Status status = co_await on_slow_pool(core_->host); !status.ok()) co_return status;
       std::vector<SnapshotItem> items;

@@ -2,6 +2,7 @@
 
 #include <sodium.h>
 
+#include <algorithm>
 #include <limits>
 #include <utility>
 
@@ -11,20 +12,16 @@ namespace {
 using storage::v1::SnapshotItem;
 
 constexpr size_t kId = 16;
-constexpr size_t kMinBlock = size_t{256} << 10U;
-constexpr size_t kMaxBlock = size_t{4} << 20U;
-// Beyond kMinBlock a block ends after a record that says so itself: after about so many bytes. So
-// blocks of what did not change are the same in the next backup, wherever it changed before them.
-constexpr double kMore = 512.0 * 1024;
-
-bool ends_block(std::string_view record) {
+// zstd looks for what is alike in all of a block: 2^23 bytes.
+constexpr int kWindowLog = 23;
+bool ends_block(std::string_view record, size_t about) {
   // Any hash will do, as long as it is always the same.
   constexpr unsigned char kKey[crypto_shorthash_KEYBYTES] = {};
   uint64_t hash = 0;
   static_assert(sizeof(hash) == crypto_shorthash_BYTES);
   crypto_shorthash(reinterpret_cast<unsigned char*>(&hash),
                    reinterpret_cast<const unsigned char*>(record.data()), record.size(), kKey);
-  const double chance = static_cast<double>(record.size() + 1) / kMore;
+  const double chance = static_cast<double>(record.size() + 1) / static_cast<double>(about);
   return static_cast<double>(hash) <
          chance * static_cast<double>(std::numeric_limits<uint64_t>::max());
 }
@@ -38,6 +35,7 @@ FileWriter::FileWriter(v1::FileHeader header, Options options, std::string* out)
       frames_(std::make_unique<FrameWriter>(out)),
       context_(ZSTD_createCCtx()) {
   ZSTD_CCtx_setParameter(context_.get(), ZSTD_c_compressionLevel, options_.level);
+  ZSTD_CCtx_setParameter(context_.get(), ZSTD_c_windowLog, kWindowLog);
   std::string id(kId, '\0');
   randombytes_buf(id.data(), id.size());
   header_.set_id(to_hex(id));
@@ -65,7 +63,9 @@ Status FileWriter::append(v1::BlockKind kind, std::string_view whole, std::strin
   }
   block_.append(whole);
   ++records_;
-  if (block_.size() >= kMaxBlock || (block_.size() >= kMinBlock && ends_block(record))) {
+  const BlockSizes& sizes = options_.sizes;
+  if (block_.size() >= sizes.most ||
+      (block_.size() >= sizes.least && ends_block(record, sizes.about))) {
     return end_block();
   }
   return {};
@@ -81,14 +81,13 @@ Status FileWriter::end_block() {
   trailer_.set_blocks(trailer_.blocks() + 1);
   trailer_.set_size(trailer_.size() + block_.size());
   if (!options_.known.contains(block.digest()) && own_.insert(block.digest()).second) {
-    std::string* data = block.mutable_data();
-    data->resize(ZSTD_compressBound(block_.size()));
-    const size_t size =
-        ZSTD_compress2(context_.get(), data->data(), data->size(), block_.data(), block_.size());
+    compressed_.resize(std::max(compressed_.size(), ZSTD_compressBound(block_.size())));
+    const size_t size = ZSTD_compress2(context_.get(), compressed_.data(), compressed_.size(),
+                                       block_.data(), block_.size());
     if (ZSTD_isError(size) != 0) {
       return {IMCTL_RESOURCE_EXHAUSTED, std::string("zstd: ") + ZSTD_getErrorName(size)};
     }
-    data->resize(size);
+    block.set_data(compressed_.data(), size);
     trailer_.set_own_blocks(trailer_.own_blocks() + 1);
     v1::IndexedBlock* entry = index_.add_blocks();
     entry->set_digest(block.digest());

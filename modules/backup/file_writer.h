@@ -20,11 +20,23 @@
 
 namespace imctl::backup {
 
+// Where blocks end. Large ones, since what is alike in two blocks is in the file twice; but some of
+// them are in memory at a time, and whatever changed, a whole block is in the next incremental
+// backup.
+struct BlockSizes {
+  // Beyond this a block ends after a record that says so itself: after about so many bytes more. So
+  // blocks of what did not change are the same in the next backup, wherever it changed before them.
+  size_t least = size_t{2} << 20U;
+  size_t about = size_t{2} << 20U;
+  size_t most = size_t{8} << 20U;
+};
+
 class FileWriter {
  public:
   struct Options {
     int level = 1;
     std::string public_key;  // empty: not encrypted
+    BlockSizes sizes{};
     // Digests of blocks that the ones that it stands on have.
     std::unordered_set<std::string> known;
   };
@@ -68,6 +80,7 @@ class FileWriter {
   // The block that is being filled.
   v1::BlockKind kind_ = v1::BLOCK_KIND_UNSPECIFIED;
   std::string block_;
+  std::string compressed_;  // room that is used again
   uint64_t records_ = 0;
   // Of the dump.
   bool begun_ = false;

@@ -1,6 +1,7 @@
 #include "maker.h"
 
 #include <chrono>
+#include <map>
 #include <optional>
 #include <thread>
 #include <utility>
@@ -129,6 +130,8 @@ class Making {
     if (settings.ok()) settings_ = std::move(*settings);
     auto modules = co_await core_->modules(all_modules, plain);
     if (modules.ok()) modules_ = std::move(*modules);
+    Status secrets(IMCTL_FAILED_PRECONDITION, "the backup is not encrypted");
+    if (!options_->public_key.empty()) secrets = co_await read_secrets();
     if (Status status = co_await on_slow_pool(core_->host); !status.ok()) co_return status;
     for (const auto& module : modules_.modules()) {
       for (const std::string& service : module.services()) {
@@ -140,6 +143,7 @@ class Making {
     header.add_contents("storage");
     if (settings.ok()) header.add_contents("settings");
     if (modules.ok()) header.add_contents("modules");
+    if (secrets.ok() && settings.ok()) header.add_contents("secrets");
     FileWriter::Options options;
     options.level = options_->level;
     options.public_key = options_->public_key;
@@ -152,6 +156,21 @@ class Making {
     Result<std::unique_ptr<Output>> output = open();
     if (!output.ok()) co_return output.status();
     output_ = std::move(*output);
+    co_return Status();
+  }
+
+  // Only for a file that nobody can read without its key.
+  Task<Status> read_secrets() {
+    const imctl::host::v1::ListSecretsRequest all;
+    auto secrets = co_await core_->secrets(all, CallOptions());
+    if (!secrets.ok()) {
+      core_->host.warn("secrets of the settings are not in the backup: " +
+                       secrets.status().message());
+      co_return secrets.status();
+    }
+    for (auto& secret : *secrets->mutable_secrets()) {
+      secrets_[secret.key()] = std::move(*secret.mutable_value());
+    }
     co_return Status();
   }
 
@@ -170,7 +189,14 @@ class Making {
       v1::SavedSetting saved;
       saved.set_key(setting.key());
       saved.set_source(setting.source());
-      if (setting.value() != "***") saved.set_value(setting.value());
+      if (auto secret = secrets_.find(setting.key()); secret != secrets_.end()) {
+        saved.set_value(secret->second);
+        saved.set_secret(true);
+      } else if (setting.value().find("***") != std::string::npos) {
+        saved.set_secret(true);  // some of it, in a URI, or all
+      } else {
+        saved.set_value(setting.value());
+      }
       if (status.ok()) status = writer_->add(v1::BLOCK_KIND_SETTINGS, saved);
     }
     for (const auto& module : modules_.modules()) {
@@ -178,6 +204,7 @@ class Making {
       saved.set_name(module.name());
       saved.set_version(module.version());
       saved.set_state(module.state());
+      saved.set_file(module.file());
       if (status.ok()) status = writer_->add(v1::BLOCK_KIND_MODULES, saved);
     }
     co_return status;
@@ -186,7 +213,7 @@ class Making {
   Task<Status> add_storage() {
     storage::v1::DumpRequest request;
     request.set_replacing(request_.replacing);
-    ClientStream<storage::v1::DumpRequest, Buffer> dump(core_->dump, {}, &request);
+    ClientStream<storage::v1::DumpRequest, Buffer> dump(core_->storage.dump, {}, &request);
     while (std::optional<Buffer> chunk = co_await dump.read()) {
       if (Status status = co_await on_slow_pool(core_->host); !status.ok()) co_return status;
       if (Status status = writer_->add_dump(chunk->view()); !status.ok()) co_return status;
@@ -234,6 +261,7 @@ class Making {
   std::optional<Parent> parent_;
   imctl::host::v1::ListSettingsResponse settings_;
   imctl::host::v1::ListModulesResponse modules_;
+  std::map<std::string, std::string> secrets_;  // by key
   std::string out_;
   std::optional<FileWriter> writer_;
   std::unique_ptr<Output> output_;

@@ -1,58 +1,17 @@
 #include "restorer.h"
 
-#include <chrono>
 #include <optional>
-#include <thread>
 #include <utility>
 
+#include "host_restorer.h"
+#include "items.h"
 #include "maker.h"
-#include "records.h"
+#include "replacing_load.h"
 
 namespace imctl::backup {
 namespace {
 
 using storage::v1::SnapshotItem;
-using Clock = std::chrono::steady_clock;
-// Of a message to the storage.
-constexpr size_t kPiece = size_t{512} << 10U;
-// How long the storage may take to begin.
-constexpr std::chrono::seconds kPatience{60};
-constexpr std::chrono::milliseconds kBetweenTries{5};
-
-// The items of several chunks, one after another.
-class Items {
- public:
-  bool empty() const { return at_ == items_.size(); }
-  void fill(Buffer chunk) {
-    held_ = std::move(chunk);
-    fill(held_.view());
-  }
-  void fill(std::string chunk) {
-    text_ = std::move(chunk);
-    fill(std::string_view(text_));
-  }
-  Status status() const { return status_; }
-  SnapshotItem::ItemCase kind() const { return kind_of(items_[at_].second); }
-  std::string_view whole() const { return items_[at_].first; }
-  std::string_view item() const { return items_[at_].second; }
-  void next() { ++at_; }
-
- private:
-  void fill(std::string_view bytes) {
-    items_.clear();
-    at_ = 0;
-    status_ = for_each_record(bytes, [this](std::string_view whole, std::string_view record) {
-      items_.emplace_back(whole, record);
-      return Status();
-    });
-  }
-
-  Buffer held_;
-  std::string text_;
-  std::vector<std::pair<std::string_view, std::string_view>> items_;
-  size_t at_ = 0;
-  Status status_;
-};
 
 class Restoring {
  public:
@@ -70,10 +29,18 @@ class Restoring {
     done_ = chain_->size();
     response_.set_id(chain_->top().header().id());
     response_.set_total(total_);
-    if (request_.dry_run) {
-      status = co_await look();
-    } else {
-      status = co_await put_back();
+    const bool dry_run = request_.caller->dry_run();
+    response_.set_outcome(dry_run ? "would be restored" : "restored");
+    if (request_.selection.stored()) {
+      if (dry_run) {
+        status = co_await look();
+      } else {
+        status = co_await put_back();
+      }
+    }
+    if (status.ok()) {
+      status =
+          co_await restore_host(core_, chain_, request_.selection, *request_.caller, &response_);
     }
     if (!status.ok()) co_return status;
     response_.set_bytes(total_);
@@ -81,25 +48,6 @@ class Restoring {
   }
 
  private:
-  // Is there anything in the dump?
-  Task<Result<bool>> dump_is_empty(bool replacing) {
-    storage::v1::DumpRequest request;
-    request.set_replacing(replacing);
-    ClientStream<storage::v1::DumpRequest, Buffer> dump(core_->dump, {}, &request);
-    while (std::optional<Buffer> chunk = co_await dump.read()) {
-      Items items;
-      items.fill(std::move(*chunk));
-      if (!items.status().ok()) co_return items.status();
-      for (; !items.empty(); items.next()) {
-        if (items.kind() == SnapshotItem::kEnd) co_return true;
-        if (items.kind() != SnapshotItem::kBegin) co_return false;
-      }
-    }
-    Result<Buffer> end = co_await dump.finish();
-    if (!end.ok()) co_return end.status();
-    co_return Status(IMCTL_DATA_LOSS, "the storage's dump has not come to its end");
-  }
-
   static Status not_empty() {
     return {
         IMCTL_FAILED_PRECONDITION,
@@ -108,73 +56,28 @@ class Restoring {
   }
 
   Task<Status> look() {
-    Result<bool> empty = co_await dump_is_empty(false);
+    Result<bool> empty = co_await core_->storage.is_empty(false);
     if (!empty.ok()) co_return empty.status();
     if (!*empty && !request_.replace) co_return not_empty();
-    response_.set_outcome(*empty ? "would be restored" : "would replace what is stored");
+    if (!*empty) response_.set_outcome("would replace what is stored");
     *response_.mutable_stored() = chain_->top().trailer().stored();
     co_return Status();
   }
 
   Task<Status> put_back() {
-    ClientStream<Buffer, Buffer> load(core_->load);
-    Status status = co_await put_back(load);
+    ReplacingLoad load(core_->storage);
+    // From here on nobody writes, so what is dumped now is all that there is.
+    Result<bool> empty = co_await load.begin(request_.keep_epochs);
+    if (!empty.ok()) co_return empty.status();
+    empty_ = *empty;
+    Status status = co_await look_after_the_old();
+    if (status.ok()) status = co_await send_all(load);
+    if (status.ok()) status = co_await load.end();
     if (!status.ok()) co_return status;
     // What was counted is what the storage counts, else it refuses it.
-    *response_.mutable_stored() = counts_;
-    response_.set_outcome("restored");
+    *response_.mutable_stored() = load.counts();
     core_->host.info("backup " + response_.id() + " is restored");
     co_return Status();
-  }
-
-  Task<Status> put_back(ClientStream<Buffer, Buffer>& load) {
-    SnapshotItem begin;
-    begin.mutable_begin()->set_format(1);
-    begin.mutable_begin()->set_replace(true);
-    begin.mutable_begin()->set_keep_epochs(request_.keep_epochs);
-    append_record(begin.SerializeAsString(), &piece_);
-    Status status = co_await send(load);
-    // From here on nobody writes, so what is dumped now is all that there is.
-    if (status.ok()) status = co_await wait_for_begin(load);
-    if (status.ok()) status = co_await look_after_the_old();
-    if (status.ok()) status = co_await send_all(load);
-    if (!status.ok()) co_return status;
-    SnapshotItem end;
-    *end.mutable_end() = counts_;
-    append_record(end.SerializeAsString(), &piece_);
-    status = co_await send(load);
-    if (!status.ok()) co_return status;
-    load.writes_done();
-    Result<Buffer> loaded = co_await load.finish();
-    co_return loaded.status();
-  }
-
-  Task<Status> send(ClientStream<Buffer, Buffer>& load) {
-    if (!co_await load.write(core_->host.copy(piece_))) {
-      Result<Buffer> end = co_await load.finish();
-      co_return end.ok() ? Status(IMCTL_DATA_LOSS, "the storage takes no more of the backup")
-                         : end.status();
-    }
-    piece_.clear();
-    co_return Status();
-  }
-
-  Task<Status> wait_for_begin(ClientStream<Buffer, Buffer>& load) {
-    const Clock::time_point until = Clock::now() + kPatience;
-    for (;;) {
-      Result<bool> empty = co_await dump_is_empty(true);
-      if (empty.ok()) {
-        empty_ = *empty;
-        co_return Status();
-      }
-      if (empty.status().code() != IMCTL_FAILED_PRECONDITION || Clock::now() > until) {
-        co_return empty.status();
-      }
-      // Nothing more of it; but if the load has ended, this says why.
-      if (Status status = co_await send(load); !status.ok()) co_return status;
-      if (Status status = co_await on_slow_pool(core_->host); !status.ok()) co_return status;
-      std::this_thread::sleep_for(kBetweenTries);
-    }
   }
 
   Task<Status> look_after_the_old() {
@@ -198,15 +101,6 @@ class Restoring {
     co_return Status();
   }
 
-  Task<Status> add(ClientStream<Buffer, Buffer>& load, std::string_view whole,
-                   SnapshotItem::ItemCase kind) {
-    count(kind, &counts_);
-    piece_.append(whole);
-    if (piece_.size() < kPiece) co_return Status();
-    Status status = co_await send(load);
-    co_return status;
-  }
-
   // The chain's next block of the storage; nothing: that was all.
   Task<Status> next_block(Items* items) {
     while (items->empty()) {
@@ -225,7 +119,7 @@ class Restoring {
     co_return Status();
   }
 
-  Task<Status> send_all(ClientStream<Buffer, Buffer>& load) {
+  Task<Status> send_all(ReplacingLoad& load) {
     if (Status status = chain_->rewind(); !status.ok()) co_return status;
     if (!request_.selection.everything()) {
       Status merged = co_await send_merged(load);
@@ -236,19 +130,18 @@ class Restoring {
       if (Status status = co_await next_block(&items); !status.ok()) co_return status;
       if (ended_) co_return Status();
       for (; !items.empty(); items.next()) {
-        count(items.kind(), &counts_);
-        piece_.append(items.whole());
-        if (piece_.size() < kPiece) continue;
-        if (Status status = co_await send(load); !status.ok()) co_return status;
+        load.add(items.whole(), items.kind());
+        if (!load.full()) continue;
+        if (Status status = co_await load.send(); !status.ok()) co_return status;
       }
     }
   }
 
   // What is meant from the backup, the rest from what is there; kind by kind, as a dump has them.
-  Task<Status> send_merged(ClientStream<Buffer, Buffer>& load) {
+  Task<Status> send_merged(ReplacingLoad& load) {
     storage::v1::DumpRequest request;
     request.set_replacing(true);
-    ClientStream<storage::v1::DumpRequest, Buffer> dump(core_->dump, {}, &request);
+    ClientStream<storage::v1::DumpRequest, Buffer> dump(core_->storage.dump, {}, &request);
     Items old_items;
     Items new_items;
     bool old_ended = false;
@@ -263,8 +156,10 @@ class Restoring {
         if (old_items.empty() || old_items.kind() > kind) break;
         if (old_items.kind() != SnapshotItem::kBegin &&
             !request_.selection.has(old_items.kind(), old_items.item())) {
-          Status status = co_await add(load, old_items.whole(), old_items.kind());
-          if (!status.ok()) co_return status;
+          load.add(old_items.whole(), old_items.kind());
+          if (load.full()) {
+            if (Status status = co_await load.send(); !status.ok()) co_return status;
+          }
         }
         old_items.next();
       }
@@ -272,8 +167,10 @@ class Restoring {
         if (Status status = co_await next_block(&new_items); !status.ok()) co_return status;
         if (new_items.empty() || new_items.kind() > kind) break;
         if (request_.selection.has(new_items.kind(), new_items.item())) {
-          Status status = co_await add(load, new_items.whole(), new_items.kind());
-          if (!status.ok()) co_return status;
+          load.add(new_items.whole(), new_items.kind());
+          if (load.full()) {
+            if (Status status = co_await load.send(); !status.ok()) co_return status;
+          }
         }
         new_items.next();
       }
@@ -291,8 +188,6 @@ class Restoring {
   const uint64_t total_;
   uint64_t done_ = 0;
   v1::RestoreBackupResponse response_;
-  storage::v1::SnapshotEnd counts_;
-  std::string piece_;
   bool empty_ = false;
   bool ended_ = false;
 };

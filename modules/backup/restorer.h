@@ -18,8 +18,8 @@ struct RestoreRequest {
   Selection selection;
   bool replace = false;
   bool keep_epochs = false;
-  bool dry_run = false;
-  bool safety = true;  // with `replace`: a backup of what is there first
+  const Context* caller = nullptr;  // on whose behalf; whether it is a dry run
+  bool safety = true;               // with `replace`: a backup of what is there first
 };
 
 // Told how far it is, of a total; may end it.

@@ -1,5 +1,7 @@
 #include "selection.h"
 
+#include <algorithm>
+
 namespace imctl::backup {
 
 using storage::v1::SnapshotItem;
@@ -17,6 +19,10 @@ Result<Selection> Selection::parse(const std::vector<std::string>& only) {
       selection.mailboxes_ = true;
     } else if (what == "records") {
       selection.records_ = true;
+    } else if (what == "settings") {
+      selection.sections_.emplace_back();
+    } else if (what.starts_with("settings/") && slash + 1 < what.size()) {
+      selection.sections_.push_back(what.substr(slash + 1));
     } else if (slash != std::string::npos && slash > 0 && slash + 1 < what.size()) {
       selection.collections_.push_back(what.ends_with("/*") ? what.substr(0, what.size() - 1)
                                                             : what);
@@ -24,10 +30,18 @@ Result<Selection> Selection::parse(const std::vector<std::string>& only) {
       return Status(IMCTL_INVALID_ARGUMENT,
                     "only: `" + what +
                         "` is nothing of a backup: there are users, mailboxes, "
-                        "messages, records, MODULE/COLLECTION and MODULE/*");
+                        "messages, records, MODULE/COLLECTION and MODULE/*, settings and "
+                        "settings/SECTION");
     }
   }
   return selection;
+}
+
+bool Selection::has_setting(const std::string& key) const {
+  const std::string section = key.substr(0, key.find('.'));
+  return std::any_of(sections_.begin(), sections_.end(), [&](const std::string& wanted) {
+    return wanted.empty() || wanted == section;
+  });
 }
 
 bool Selection::has(SnapshotItem::ItemCase kind, std::string_view item) const {

@@ -13,9 +13,17 @@ namespace imctl::backup {
 
 class Selection {
  public:
-  // "users", "mailboxes", "messages", "records", MODULE/COLLECTION or MODULE/*. None: everything.
+  // "users", "mailboxes", "messages", "records", MODULE/COLLECTION or MODULE/*; "settings" or
+  // settings/SECTION. None: everything that is stored.
   static Result<Selection> parse(const std::vector<std::string>& only);
+  // All that is stored, or anything of that?
   bool everything() const { return everything_; }
+  bool stored() const {
+    return everything_ || messages_ || mailboxes_ || records_ || !collections_.empty();
+  }
+  bool settings() const { return !sections_.empty(); }
+  // Is this setting meant, SECTION.KEY?
+  bool has_setting(const std::string& key) const;
   // Is this item of a dump meant?
   bool has(storage::v1::SnapshotItem::ItemCase kind, std::string_view item) const;
 
@@ -25,6 +33,7 @@ class Selection {
   bool mailboxes_ = false;
   bool records_ = false;
   std::vector<std::string> collections_;  // whole, or with a / at the end
+  std::vector<std::string> sections_;     // of settings; "": all
 };
 
 }  // namespace imctl::backup

@@ -732,6 +732,38 @@ class ReplaceTest(SnapshotCase):
         self.load_in_its_turn(storage.client, items)
         self.assertEqual(seen(storage.client, ids, epochs=False), seen(source, ids, epochs=False))
 
+    def test_one_that_says_where_all_is(self):
+        """`moved`: what is there stays, is read and dumped, and is not written to, after a restart either."""
+        source, storage = self.fresh().client, self.fresh()
+        ids = fill(source) + self.old(storage)
+
+        def moved(to, *more):
+            return [begin(replace=True), snap.SnapshotItem(moved=snap.SnapshotMoved(to=to)), *more]
+
+        for wrong in (moved("x", end()), moved("x" * 1001), self.replaced(source.dump())[:2] + moved("x")[1:]):
+            self.fails(INVALID_ARGUMENT, storage.client.load, wrong)
+        for wrong in (moved("x")[1:], [begin(), moved("x")[1]]):
+            self.fails((INVALID_ARGUMENT, FAILED_PRECONDITION), storage.client.load, wrong)
+        self.works(storage.client)
+        before = seen(storage.client, ids)
+        for _ in range(2):
+            self.assertEqual(storage.client.load(moved("the Ä moon")), snap.SnapshotEnd())
+            self.read_only(storage.client)
+            self.assertIn("the Ä moon", self.fails(UNAVAILABLE, storage.client.put, event("e")))
+            self.assertEqual(seen(storage.client, ids), before)
+            storage.restart(kill=True)
+        self.read_only(storage.client)
+        self.assertEqual(seen(storage.client, ids), before)
+        self.assertEqual(storage.client.dump()[-1].end.messages, 3)
+        storage.client.load(moved(""))
+        self.works(storage.client)
+        # What replaces all of it is written to, too.
+        storage.client.load(moved("elsewhere"))
+        storage.client.load(self.replaced(source.dump()))
+        self.works(storage.client)
+        storage.restart()
+        self.works(storage.client)
+
     def test_a_dump_that_is_open(self):
         """Is ended, or is of the old to its end."""
         source, storage = self.fresh().client, self.fresh()

@@ -371,6 +371,7 @@ class Model:
         self.watch_history = watch_history
         self.loading = False
         self.replacing = False
+        self.moved = ""
         self.clear()
 
     def clear(self):
@@ -427,9 +428,18 @@ class Model:
         other = Model(self.max_batch, self.max_message, self.max_recipients, self.watch_history)
         self.replacing = True
         try:
+            start = next(items)
+            second = next(items, None)
+            if second is not None and second.HasField("moved"):
+                require(next(items, None) is None, "something after the end")
+                require(len(second.moved.to.encode()) <= 1000, "too long a name")
+                self.moved, self.counts = second.moved.to, snap.SnapshotEnd()
+                return
+            items = itertools.chain([start], [] if second is None else [second], items)
             self.counts = other.load_into_empty(items).loaded
         finally:
             self.replacing = False
+        self.moved = ""
         self.messages, self.mailboxes = other.messages, other.mailboxes
         self.records = other.records
         for part in (self.messages, self.mailboxes, self.records):
@@ -444,7 +454,7 @@ class Model:
         order = [field.name for field in snap.SnapshotItem.DESCRIPTOR.fields]
         for item in items:
             kind = item.WhichOneof("item")
-            require(kind and (stage is None) == (kind == "begin") and
+            require(kind and kind != "moved" and (stage is None) == (kind == "begin") and
                     order.index(kind) >= order.index(stage or "begin"), "out of order")
             stage = kind
             if kind == "begin":
@@ -453,7 +463,7 @@ class Model:
             elif kind == "end":
                 require(item.end == counts, "wrong counts", DATA_LOSS)
                 require(next(items, None) is None, "something after the end")
-                self.loading = False
+                self.loading, self.moved = False, ""
                 return snap.LoadResponse(loaded=counts)
             else:
                 plural = {"mailbox": "mailboxes", "delivery": "deliveries"}.get(kind, kind + "s")

@@ -60,6 +60,8 @@ class Server:
                     self.ready()
                     require(call not in WRITES or not self.model.replacing,
                             "what is stored is being replaced", UNAVAILABLE)
+                    require(call not in WRITES or not self.model.moved,
+                            f"it was moved to {self.model.moved}", UNAVAILABLE)
                     answer = getattr(getattr(self.model, part), call)(request)
                     self.changed.notify_all()
                     copy = type(answer)()

@@ -255,6 +255,8 @@ HANDLERS_THAT_REFUSE = {
     "imctl.auth.v1.Authenticator/Authenticate": CODE.UNAUTHENTICATED,
     "imctl.auth.v1.Login/Login": CODE.UNAUTHENTICATED,
     "imctl.user.v1.Users/SetPassword": CODE.PERMISSION_DENIED,
+    # It is for modules alone.
+    "imctl.host.v1.Secrets/List": CODE.PERMISSION_DENIED,
     # Nodes are let in where users are, but have no messages.
     "imctl.message.v1.Messages/Chat": CODE.PERMISSION_DENIED,
     "imctl.message.v1.Messages/History": CODE.PERMISSION_DENIED,

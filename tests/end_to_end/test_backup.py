@@ -12,6 +12,8 @@ import unittest
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "conformance"))
 
+import grpc
+
 from host_fixture import IMCTL, Host
 from kit import Client, event, message
 from postgres_fixture import Postgres
@@ -270,6 +272,98 @@ class FilesTest(Case):
         self.assertNotIn(secret, "".join(
             p.read_text(errors="replace") for p in pathlib.Path(host.data, "host").rglob("*")
             if p.is_file()))
+
+    def configured(self, config=""):
+        host = Host(config="[storage-sqlite]\n" + config, modules=("storage-sqlite", "user", "backup"),
+                    settings={"user.argon2_memory": "1MiB"})
+        host.start()
+        self.addCleanup(host.discard)
+        return host
+
+    def test_settings(self):
+        """Those of the config file are put back if that is asked for; secrets, if the backup is encrypted."""
+        secret = "sesame-open"
+        host = self.configured(f"retention = 72h  # three days\nmax_batch = 77\npassword = {secret}\n"
+                               f"[storage-postgresql]\nenabled = no\n[backup]\nkeep = 7d, 4w\n")
+        key = self.raw(host, "backup", "keygen").stdout
+        path = pathlib.Path(host.folder, "key")
+        path.write_bytes(key)
+        plain = pathlib.Path(self.create(host)["name"])
+        self.assertNotIn("secrets", self.imctl(host, "backup", "get", "last")["contents"])
+        self.imctl(host, "config", "set", "backup.public_key",
+                   key.decode().split("backup.public_key = ")[1].split()[0])
+        sealed = pathlib.Path(self.create(host)["name"])
+        self.assertIn("secrets", self.imctl(host, "backup", "get", "last")["contents"])
+        for name in (plain, sealed):
+            self.assertNotIn(secret.encode(), name.read_bytes())
+        for source, arguments, state in ((plain, (), "left out"), (sealed, (f"--key=@{path}",), "waiting")):
+            other = self.configured()
+            before = pathlib.Path(other.folder, "imctl.conf").read_text()
+            for only in (("--only", "users"), ("--dry-run", "--only", "settings"), ("--only", "settings")):
+                done = self.restore(other, "--upload", str(source), *arguments, *only)
+                states = {one["key"]: one for one in done["settings"]}
+                config = pathlib.Path(other.folder, "imctl.conf").read_text()
+                if only[-1] == "users":
+                    self.assertEqual((states, config), ({}, before))
+                    continue
+                self.assertEqual(states["storage-sqlite.password"]["state"], state)
+                self.assertEqual(states["storage-sqlite.retention"]["state"], "waiting")
+                self.assertEqual(states["backup.keep"]["state"], "applied")
+                self.assertEqual(states["host.data"]["state"], "left out")  # --set
+                self.assertEqual("--dry-run" in only, config == before, config)
+            for line in ("max_batch = 77", "retention = 72h", "keep = 7d, 4w"):
+                self.assertIn(line, config)
+            self.assertEqual(f"password = {secret}" in config, state == "waiting")
+            self.assertIn("restore of backup", json.dumps(self.imctl(other, "config", "history")))
+            # Nothing of a secret is told to anybody.
+            other.stop()
+            told = other.text() + "".join(p.read_text() for p in pathlib.Path(other.data, "host/audit").iterdir())
+            self.assertNotIn(secret, told)
+            self.assertEqual(len(self.list(self.configured())), 0)
+        # That they were read is in the audit log.
+        self.assertIn("imctl.host.v1.Secrets/List",
+                      self.raw(host, "audit", "list", "-o", "json").stdout.decode())
+        # A part of them.
+        third = self.configured()
+        done = self.restore(third, "--upload", str(plain), "--only", "settings/backup")
+        self.assertEqual([one["key"] for one in done["settings"]], ["backup.keep"])
+
+    def test_secrets_are_for_modules_alone(self):
+        host = self.host()
+        call = host.channel().unary_unary("/imctl.host.v1.Secrets/List")
+        with self.assertRaisesRegex(grpc.RpcError, "nobody else") as caught:
+            call(b"", timeout=60)
+        self.assertEqual(caught.exception.code(), grpc.StatusCode.PERMISSION_DENIED)
+
+    def test_secrets_are_not_for_a_process_of_its_own(self):
+        host = self.host(backup__isolate="process")
+        key = self.raw(host, "backup", "keygen").stdout
+        self.imctl(host, "config", "set", "backup.public_key",
+                   key.decode().split("backup.public_key = ")[1].split()[0])
+        self.create(host)
+        self.assertIn("secrets of the settings are not in the backup", host.text())
+
+    def test_missing_modules(self):
+        source = self.host()
+        made = self.create(source)["name"]
+        other = Host(modules=("storage-sqlite", "backup"))
+        other.start()
+        self.addCleanup(other.discard)
+        done = self.restore(other, "--upload", made, "--dry-run")
+        self.assertEqual([one["name"] for one in done["missing_modules"]], ["user"])
+        self.assertIn("imctl module enable user", done["missing_modules"][0]["how"])
+
+    def test_tells_how_far_it_is(self):
+        """While it goes on, not at its end."""
+        host = self.host(**{"backup.max_rate": "3000000"})
+        client = Client(host.channel())
+        for n in range(9):
+            client.put(event(f"m{n}", "x" * 1_000_000))
+        call = host.channel().unary_stream("/imctl.backup.v1.Backups/Create")
+        times = [time.monotonic() for _ in call(b"", timeout=120)]
+        # It takes three seconds.
+        self.assertGreater(times[-1] - times[0], 1.5, times)
+        self.assertGreater(times[-1] - times[len(times) // 2], 0.5, times)
 
     def test_where_it_goes(self):
         host = self.host()

@@ -150,6 +150,7 @@ COSTLY = ("/imctl.host.v1.Debug/Stacks", "/imctl.host.v1.Debug/Bundle", "/imctl.
           "/imctl.host.v1.Audit/List", "/imctl.backup.v1.Backups/Create", "/imctl.backup.v1.Backups/Restore",
           "/imctl.backup.v1.Backups/List", "/imctl.backup.v1.Backups/Get", "/imctl.backup.v1.Backups/Verify",
           "/imctl.backup.v1.Backups/Delete", "/imctl.backup.v1.Data/Export", "/imctl.backup.v1.Data/Import",
+          "/imctl.backup.v1.Data/Migrate",
           "/imctl.user.v1.Users/Dump")
 
 

@@ -20,6 +20,7 @@ struct FakeHost {
   bool down = false;
   std::map<std::string, Status> errors;
   std::map<std::string, std::vector<std::string>> replies;
+  std::map<std::string, Status> ends;  // after the replies
   // Calls of the method that go well before its error.
   int good_calls = 0;
 
@@ -50,7 +51,8 @@ class FakeTransport : public Transport {
     if (host_->errors.contains(request.method) && host_->good_calls-- <= 0)
       return host_->errors[request.method];
     for (const std::string& reply : host_->replies[request.method]) on_reply(reply);
-    return {};
+    auto end = host_->ends.find(request.method);
+    return end == host_->ends.end() ? Status() : end->second;
   }
   void cancel() override {}
   std::string where() const override { return "fake"; }
@@ -100,6 +102,18 @@ TEST_F(AppTest, CallsAndPrints) {
   EXPECT_TRUE(host_.calls.back().dry_run);
   EXPECT_EQ(host_.calls.back().timeout, std::chrono::seconds(5));
   EXPECT_EQ(host_.requests.back(), bytes("Note", "id: 'x'"));
+}
+
+// Of a file that broke off, the last reply is a part of it and says nothing of how far it was.
+TEST_F(AppTest, ProgressEndsWithItsLineBeforeAnError) {
+  host_.replies["/notes.v1.Notes/Fetch"] = {bytes("Part", "done: 7"), bytes("Part", "file: 'abc'")};
+  host_.ends["/notes.v1.Notes/Fetch"] = Status(IMCTL_UNAVAILABLE, "it is gone");
+  EXPECT_EQ(run({"note", "fetch"}), 5);
+  EXPECT_EQ(out_, "abc");
+  const size_t error = err_.find("imctl: note fetch: UNAVAILABLE: it is gone\n");
+  ASSERT_NE(error, std::string::npos) << err_;
+  EXPECT_EQ(err_.find("7"), 0U) << err_;
+  EXPECT_EQ(err_.find('\n') + 1, error) << err_;
 }
 
 TEST_F(AppTest, ExitCodesAndMessages) {

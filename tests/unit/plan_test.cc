@@ -125,6 +125,19 @@ TEST(Plan, OneOfSeveralProvidersIsBound) {
   EXPECT_TRUE(unary(*bound.host).ok());
   auto slot = bound.host->methods().find("/imctl.test.echo.v1.Echo/Unary");
   EXPECT_EQ(slot->route()->instance->name(), "echo-too");
+  // Who names a module calls that one, and none that does not run or does not serve it.
+  for (const std::string module : {"echo", "echo-too"}) {
+    TestCall named(*bound.host, "/imctl.test.echo.v1.Echo/Unary@" + module, "");
+    EXPECT_TRUE(named.wait().ok()) << named.wait().message();
+    auto at = bound.host->methods().find("/imctl.test.echo.v1.Echo/Unary@" + module);
+    EXPECT_EQ(at->route()->instance->name(), module);
+  }
+  for (const std::string module : {"twin-a", "host", "nobody", ""}) {
+    TestCall none(*bound.host, "/imctl.test.echo.v1.Echo/Unary@" + module, "");
+    EXPECT_EQ(none.wait().code(), IMCTL_UNIMPLEMENTED) << module;
+  }
+  // Such a name is nobody's but a module's.
+  EXPECT_EQ(bound.host->methods().find_public("/imctl.test.echo.v1.Echo/Unary@echo"), nullptr);
 
   ManagedHost wrong(config("[bind]\nimctl.test.echo.v1.Echo = twin-a\n"));
   EXPECT_EQ(wrong.status.code(), IMCTL_INVALID_ARGUMENT);

@@ -70,6 +70,18 @@ TEST_F(Swap, TheNewBuildServesWithTheOldOnesState) {
   EXPECT_EQ(version(), "1.0.0");
 }
 
+// What modules resolve as "/package.Service/Method@MODULE" follows the module.
+TEST_F(Swap, WhoNamesTheModuleReachesTheNewCopy) {
+  start();
+  const std::string named = std::string(kAdd) + "@counter";
+  ASSERT_EQ(call<v1::Number>(host(), named, number(5))->value(), 5u);
+  ASSERT_TRUE(upgrade(kSecond).ok());
+  Result<v1::Number> after = call<v1::Number>(host(), named, number(1));
+  ASSERT_TRUE(after.ok()) << after.status().message();
+  EXPECT_EQ(after->version(), "2");
+  EXPECT_EQ(after->value(), 6u);
+}
+
 TEST_F(Swap, NoUnaryCallFailsAndNoneIsLostOrDoubled) {
   start();
   std::atomic<bool> stop{false};

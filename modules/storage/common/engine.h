@@ -148,7 +148,8 @@ struct CommitRecords {
 //
 // With `replace` in `begin` they go beside what is there, replacing() is true, and the commit of
 // the `end` puts them in its place, all or nothing. `abandon`, without items, ends it without that;
-// so does the end of the process.
+// so does the end of the process. A `moved` ends it, too, but for that commit() gives moved_away()
+// for other writes from then on, until a whole load or a `moved` without a place.
 struct LoadSnapshot {
   std::vector<v1::SnapshotItem> items;
   bool abandon = false;
@@ -249,6 +250,8 @@ class SnapshotReader {
   // The next items, about `bytes` of them, in the order that snapshots.proto says, without `begin`
   // and `end`. None: that was all. [blocks]
   virtual Status next(size_t bytes, std::vector<v1::SnapshotItem>* items) = 0;
+  // About how many bytes all items are, as far as that is known at once; 0: it is not.
+  virtual uint64_t bytes() { return 0; }
 };
 
 class Engine {
@@ -318,6 +321,15 @@ inline int64_t unix_ms() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(
              std::chrono::system_clock::now().time_since_epoch())
       .count();
+}
+
+// What writes are told of a storage that was moved.
+inline Status moved_away(std::string_view to) {
+  return {IMCTL_UNAVAILABLE,
+          "nothing can be written here, because all that is stored was moved to " +
+              std::string(to) +
+              ": bind the storage's services to that (section [bind], or host.modules) and restart "
+              "the host; `imctl data migrate --reopen` goes on with this one instead"};
 }
 
 // A mailbox's epoch and a loaded collection's revision: larger than any that was given before.

@@ -9,6 +9,8 @@ namespace imctl::storage {
 namespace {
 
 constexpr uint32_t kFormat = 1;
+// Of the name of a place that all was moved to.
+constexpr size_t kMaxPlace = 1000;
 
 Status bad(const std::string& text) { return {IMCTL_INVALID_ARGUMENT, "the dump " + text}; }
 
@@ -48,8 +50,8 @@ Status LoadChecker::next(v1::SnapshotChunk* chunk) {
     const auto kind = item.item_case();
     if (last_ == v1::SnapshotItem::ITEM_NOT_SET) {
       if (kind != v1::SnapshotItem::kBegin) return bad("does not start with `begin`");
-    } else if (kind == v1::SnapshotItem::kBegin || kind < last_ ||
-               last_ == v1::SnapshotItem::kEnd) {
+    } else if (kind == v1::SnapshotItem::kBegin || kind < last_ || ended() ||
+               (kind == v1::SnapshotItem::kMoved && !may_move())) {
       return bad("has its items in another order than a storage writes them");
     }
     last_ = kind;
@@ -79,6 +81,9 @@ Status LoadChecker::next(v1::SnapshotChunk* chunk) {
       }
       case v1::SnapshotItem::kRecord: counts_.set_records(counts_.records() + 1); break;
       case v1::SnapshotItem::kEnd: status = end(item.end()); break;
+      case v1::SnapshotItem::kMoved:
+        if (item.moved().to().size() > kMaxPlace) status = bad("is moved to too long a name");
+        break;
       case v1::SnapshotItem::ITEM_NOT_SET: status = bad("has items of a kind that is not known");
     }
     if (!status.ok()) return status;

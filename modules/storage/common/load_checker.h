@@ -18,13 +18,17 @@ class LoadChecker {
 
   // Is it to take the place of what is there?
   bool replaces() const { return replace_; }
-  bool ended() const { return last_ == v1::SnapshotItem::kEnd; }
+  bool ended() const {
+    return last_ == v1::SnapshotItem::kEnd || last_ == v1::SnapshotItem::kMoved;
+  }
   const v1::SnapshotEnd& counts() const { return counts_; }
 
  private:
   Status begin(const v1::SnapshotBegin& begin);
   Status end(const v1::SnapshotEnd& end);
   uint64_t renewed(uint64_t epoch) const;
+  // Nothing but a `begin` that replaces was there.
+  bool may_move() const { return replace_ && last_ == v1::SnapshotItem::kBegin; }
 
   v1::SnapshotItem::ItemCase last_ = v1::SnapshotItem::ITEM_NOT_SET;
   v1::SnapshotEnd counts_;

@@ -72,10 +72,12 @@ Task<Status> StorageModule::dump(const v1::DumpRequest& request,
     co_return Status(IMCTL_FAILED_PRECONDITION, "nothing is being replaced just now");
   }
   auto open = std::make_shared<OpenDump>();
+  uint64_t bytes = 0;
   {
     Result<std::unique_ptr<SnapshotReader>> reader = engine_->dump();
     if (!reader.ok()) co_return reader.status();
     open->reader = std::move(*reader);
+    bytes = open->reader->bytes();
     open->since = Clock::now();
     std::lock_guard lock(dumps_mutex_);
     dumps_.push_back(open);
@@ -83,6 +85,7 @@ Task<Status> StorageModule::dump(const v1::DumpRequest& request,
   v1::SnapshotChunk chunk;
   v1::SnapshotBegin* begin = chunk.add_items()->mutable_begin();
   begin->set_format(1);
+  begin->set_bytes(bytes);
   const int64_t now = unix_ms();
   begin->mutable_time()->set_seconds(now / 1000);
   begin->mutable_time()->set_nanos(static_cast<int32_t>(now % 1000) * 1'000'000);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "engine.h"
+
 namespace imctl::storage {
 namespace {
 
@@ -30,6 +32,7 @@ Status to_status(const Error& error, const std::string& server) {
             "all that is stored is being replaced by a snapshot, and nothing can be written "
             "meanwhile: try again when that is over"};
   }
+  if (error.is(kMoved)) return moved_away(error.what());
   if (error.lost() || begins(state, "40")) {
     return {IMCTL_UNAVAILABLE, server + " cannot be reached" + why + ": try again"};
   }

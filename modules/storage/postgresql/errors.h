@@ -49,6 +49,9 @@ inline constexpr std::string_view kReplacing = "IM002";
 // Ours: a load is under way, or did not come to its end (schema.cc).
 inline constexpr std::string_view kLoading = "IM001";
 
+// Ours: all was moved elsewhere; the message says where (schema.cc).
+inline constexpr std::string_view kMoved = "IM003";
+
 // `server` is how errors call it: "the database ... at ...".
 Status to_status(const Error& error, const std::string& server);
 

@@ -309,7 +309,7 @@ bool load_part(Transaction* txn, Buckets* buckets, const std::string& channel, L
   part.write();
   if (ends(*work)) {
     end_load(db);
-    db->queue("UPDATE meta SET loading = false");
+    db->queue("UPDATE meta SET loading = false, moved = ''");
     txn->notices.add_all();
   }
   txn->notices.queue(db, channel);
@@ -329,7 +329,17 @@ Replacement::Replacement(std::unique_ptr<Connection> connection, std::string sch
                    "a load did not come to its end, so there is nothing to replace: load without "
                    "`replace`"});
   }
+  connection_->query("SAVEPOINT excluded");
   stage(connection_.get(), schema_, read_database(connection_.get(), schema_));
+}
+
+void Replacement::move(const std::string& to) {
+  // Those who write stay excluded until the end of the transaction.
+  connection_->query("ROLLBACK TO SAVEPOINT excluded");
+  connection_->query("UPDATE meta SET moved = $1::bytea", Params::of(to));
+  committing_ = true;
+  connection_->query("COMMIT");
+  committing_ = false;
 }
 
 bool Replacement::load(Transaction txn, const std::string& channel, const LoadSnapshot& work) {

@@ -25,6 +25,8 @@ class Replacement {
   Replacement(std::unique_ptr<Connection> connection, std::string schema);
   // Writes a part. Gives whether that was the last, and all of it is in place.
   bool load(Transaction txn, const std::string& channel, const LoadSnapshot& work);
+  // Ends it with what is there as it was, but that it says where all was moved to.
+  void move(const std::string& to);
   // May it have been committed though its last part failed?
   bool committing() const { return committing_; }
   Connection* connection() { return connection_.get(); }

@@ -273,6 +273,10 @@ void PostgresEngine::replace(LoadSnapshot* load) {
       replacement_ = std::make_unique<Replacement>(server_.connect(), server_.target().schema);
       replacing_ = true;
     }
+    if (load->items.back().has_moved()) {
+      replacement_->move(load->items.back().moved().to());
+      return end_replacement();
+    }
     const Transaction txn{nullptr, &database_, retention_, unix_ms(), false, &numbers_, {}};
     if (!replacement_->load(txn, channel_, *load)) return;
     forget();

@@ -9,8 +9,8 @@
 namespace imctl::storage {
 namespace {
 
-// 2: enter() does not wait.
-constexpr int64_t kVersion = 2;
+// 2: enter() does not wait. 3: meta says where all was moved to.
+constexpr int64_t kVersion = 3;
 
 // Of a retention period, so that little is kept for longer than it must be.
 constexpr int64_t kBuckets = 8;
@@ -64,7 +64,10 @@ constexpr const char* kEnter =
     " IF NOT pg_try_advisory_xact_lock_shared(lock) THEN"
     " RAISE EXCEPTION 'a snapshot is being loaded' USING ERRCODE = 'IM002'; END IF;"
     " IF (SELECT loading FROM meta) THEN"
-    " RAISE EXCEPTION 'a snapshot is being loaded' USING ERRCODE = 'IM001'; END IF; END $$";
+    " RAISE EXCEPTION 'a snapshot is being loaded' USING ERRCODE = 'IM001'; END IF;"
+    " IF (SELECT moved <> '' FROM meta) THEN RAISE EXCEPTION '%',"
+    " (SELECT convert_from(moved, 'UTF8') FROM meta) USING ERRCODE = 'IM003'; END IF; END $$";
+constexpr const char* kAddMoved = "ALTER TABLE meta ADD COLUMN moved bytea NOT NULL DEFAULT ''";
 
 // Of all hosts with these tables, and no others: the meta table's number.
 constexpr const char* kLock = "'meta'::regclass::oid::bigint";
@@ -86,6 +89,7 @@ void create_tables(Connection* db, const std::string& secret, int64_t bucket_ms)
       "CREATE TABLE meta (version bigint NOT NULL, secret bytea NOT NULL, bucket_ms bigint NOT "
       "NULL,"
       " loading bool NOT NULL, load bigint NOT NULL)");
+  db->query(kAddMoved);
   for (const char* sql : kTables) db->query(sql);
   db->query(kEnter);
   db->query("INSERT INTO meta VALUES ($1::int8, $2::bytea, $3::int8, false, 0)",
@@ -127,7 +131,8 @@ void migrate(Connection* db, const std::string& schema, const std::string& serve
                  "\" holds tables of somebody else: set `table` to another name");
   } else {
     int64_t version = db->query("SELECT version FROM meta").number(0, 0);
-    if (version == 1) {
+    if (version == 1 || version == 2) {
+      db->query(kAddMoved);
       db->query(kEnter);
       db->query("UPDATE meta SET version = $1::int8", Params::of(kVersion));
       version = kVersion;

@@ -87,6 +87,18 @@ class Reader : public SnapshotReader {
     return {};
   }
 
+  uint64_t bytes() override {
+    try {
+      return db_
+          ->query(
+              "SELECT coalesce(sum(pg_table_size(oid)), 0)::int8 FROM pg_class WHERE"
+              " relkind = 'r' AND relnamespace = current_schema()::regnamespace")
+          .natural(0, 0);
+    } catch (const Error&) {
+      return 0;  // next() says what it is
+    }
+  }
+
  private:
   enum class Part { kMessages, kMailboxes, kDeliveries, kCollections, kRecords, kEnd };
 

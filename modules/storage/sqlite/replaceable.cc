@@ -1,6 +1,7 @@
 #include "replaceable.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -44,6 +45,10 @@ bool replaces(const LoadSnapshot& load) {
   return !load.items.empty() && load.items.front().begin().replace();
 }
 
+bool moves(const LoadSnapshot& load) {
+  return !load.items.empty() && load.items.back().has_moved();
+}
+
 bool ends(const LoadSnapshot& load) { return !load.items.empty() && load.items.back().has_end(); }
 
 }  // namespace
@@ -60,6 +65,10 @@ class ReplaceableEngine::Dump final : public SnapshotReader {
     std::lock_guard lock(open_->mutex);
     if (open_->reader != nullptr) return open_->reader->next(bytes, items);
     return {IMCTL_ABORTED, "what is stored was replaced while it was dumped: dump again"};
+  }
+  uint64_t bytes() override {
+    std::lock_guard lock(open_->mutex);
+    return open_->reader == nullptr ? 0 : open_->reader->bytes();
   }
 
  private:
@@ -98,6 +107,13 @@ Status ReplaceableEngine::commit(std::span<Write* const> writes) {
     if (replaces(*load)) {
       if (Status status = stage(); !status.ok()) return status;
     }
+    if (staged_ != nullptr && moves(*load)) {
+      // All before it is at most a `begin`, of which nothing is left to be done.
+      load->items.erase(load->items.begin(), load->items.end() - 1);
+      Status status = current_->commit(writes);
+      abandon();
+      return status;
+    }
     if (staged_ != nullptr) {
       Status status = staged_->commit(writes);
       if (!status.ok() || !load->outcome.ok() || !ends(*load)) return status;
@@ -118,6 +134,7 @@ Status ReplaceableEngine::stage() {
   }
   Options options = options_;
   options.path = staged_path(options_.path);
+  options.index_memory = 0;  // nobody looks for anything in it yet
   Result<std::unique_ptr<Engine>> staged = SqliteEngine::open(options, retention_);
   if (!staged.ok()) return staged.status();
   staged_ = std::move(*staged);
@@ -154,6 +171,8 @@ Status ReplaceableEngine::put_in_place() {
 Status ReplaceableEngine::switch_files() {
   end_dumps();
   current_.reset();
+  // What it had in memory is many small pieces, which would stay beside those of the new one.
+  ::malloc_trim(0);
   Status status;
   // A log that is left belongs to the old file, and would be taken for the new one's.
   if (exists(options_.path + "-wal")) {

@@ -51,6 +51,14 @@ void Snapshot::next(size_t bytes, Items* items) {
   }
 }
 
+uint64_t Snapshot::bytes() {
+  auto pragma = [this](const char* name) {
+    return static_cast<uint64_t>(
+        connection_->db().execAndGet(std::string("PRAGMA ") + name).getInt64());
+  };
+  return (pragma("page_count") - pragma("freelist_count")) * pragma("page_size");
+}
+
 void Snapshot::step(Items* items, size_t* left) {
   switch (part_) {
     case Part::kMessages: messages(items, left); break;

@@ -20,6 +20,8 @@ class Snapshot {
 
   // See SnapshotReader::next().
   void next(size_t bytes, std::vector<v1::SnapshotItem>* items);
+  // About how many bytes all items are.
+  uint64_t bytes();
   sqlite3* handle() { return connection_->handle(); }
 
  private:

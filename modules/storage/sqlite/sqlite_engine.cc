@@ -27,6 +27,7 @@ constexpr size_t kReaderShare = 4;
 constexpr size_t kPart = 1000;
 
 const char kLoading[] = "loading";
+const char kMoved[] = "moved";
 const char kSecret[] = "secret";
 
 std::chrono::milliseconds span_of(std::chrono::milliseconds retention) {
@@ -109,9 +110,14 @@ void SqliteEngine::reload() {
   messages_.reload();
   deliveries_.reload();
   mailboxes_.reload();
-  Query query(*connection_, "SELECT 1 FROM meta WHERE name=?");
-  query << std::string_view(kLoading);
-  stored_loading_ = query.step();
+  Query query(*connection_, "SELECT name,value FROM meta WHERE name IN (?,?)");
+  query << std::string_view(kLoading) << std::string_view(kMoved);
+  stored_loading_ = false;
+  moved_.clear();
+  while (query.step()) {
+    if (query.blob(0) == kLoading) stored_loading_ = true;
+    if (query.blob(0) == kMoved) moved_ = query.text(1);
+  }
 }
 
 // To the readers, after a commit.
@@ -120,6 +126,7 @@ void SqliteEngine::publish() {
   std::shared_ptr<const Buckets> buckets = messages_.published();
   (void)deliveries_.published();
   std::lock_guard lock(mutex_);
+  shown_moved_ = moved_;
   buckets_ = std::move(buckets);
 }
 
@@ -133,6 +140,7 @@ void SqliteEngine::report(const Report& report) {
   report("file_bytes", size(options_.path));
   report("log_bytes", size(options_.path + "-wal"));
   std::lock_guard lock(mutex_);
+  if (!shown_moved_.empty()) report("moved_to", shown_moved_);
   size_t filters = 0;
   size_t indexes = 0;
   for (const Bucket& bucket : *buckets_) {
@@ -148,6 +156,9 @@ void SqliteEngine::report(const Report& report) {
 // ---- writing
 
 Status SqliteEngine::commit(std::span<Write* const> writes) {
+  if (!moved_.empty() && !std::holds_alternative<LoadSnapshot>(*writes.front())) {
+    return moved_away(moved_);
+  }
   Status status;
   try {
     connection_->db().exec("BEGIN IMMEDIATE");
@@ -275,6 +286,13 @@ void SqliteEngine::set_loading(bool loading) {
   stored_loading_ = loading;
 }
 
+void SqliteEngine::set_moved(const std::string& to) {
+  Query query(*connection_, "INSERT OR REPLACE INTO meta(name,value) VALUES(?,?)");
+  query << std::string_view(kMoved) << std::string_view(to);
+  query.run();
+  moved_ = to;
+}
+
 void SqliteEngine::run(LoadSnapshot* work) {
   work->outcome = Status();
   for (const v1::SnapshotItem& item : work->items) {
@@ -308,7 +326,11 @@ void SqliteEngine::load(const v1::SnapshotItem& item) {
     case v1::SnapshotItem::kDelivery: mailboxes_.load(item.delivery()); break;
     case v1::SnapshotItem::kCollection: records_.load(item.collection()); break;
     case v1::SnapshotItem::kRecord: records_.load(item.record()); break;
-    case v1::SnapshotItem::kEnd: set_loading(false); break;
+    case v1::SnapshotItem::kEnd:
+      set_loading(false);
+      set_moved("");
+      break;
+    case v1::SnapshotItem::kMoved: set_moved(item.moved().to()); break;
     case v1::SnapshotItem::ITEM_NOT_SET: break;
   }
 }
@@ -457,6 +479,13 @@ Result<std::unique_ptr<SnapshotReader>> SqliteEngine::dump() {
         return {};
       } catch (const SQLite::Exception& error) {
         return to_status(error, snapshot_.handle(), path_);
+      }
+    }
+    uint64_t bytes() override {
+      try {
+        return snapshot_.bytes();
+      } catch (const SQLite::Exception&) {
+        return 0;  // next() says what it is
       }
     }
 

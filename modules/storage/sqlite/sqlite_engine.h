@@ -63,6 +63,7 @@ class SqliteEngine final : public Engine {
   void run(LoadSnapshot* work);
   void load(const v1::SnapshotItem& item);
   void set_loading(bool loading);
+  void set_moved(const std::string& to);
 
   // ---- reading
   std::unique_ptr<Reader> take();
@@ -81,8 +82,10 @@ class SqliteEngine final : public Engine {
   Records records_;
   std::atomic<bool> loading_{false};
   bool stored_loading_ = false;  // as the transaction has it
+  std::string moved_;            // the same: where all was moved to; empty: it is here
 
   std::mutex mutex_;
+  std::string shown_moved_;                    // guarded by mutex_: what is committed of moved_
   std::shared_ptr<const Buckets> buckets_;     // guarded by mutex_: of messages_
   std::vector<std::unique_ptr<Reader>> idle_;  // guarded by mutex_
 };

@@ -343,7 +343,9 @@ typedef struct imctl_client_table {
   /* The method of that name, served or not: what is not served answers UNIMPLEMENTED.
    * "/package.Service/Method" is served wherever the host's settings say;
    * "/package.Service/Method@grpc://HOST:PORT" (or grpcs://) by the host at that address, which is
-   * called as section [bind] says it. A module of this host must serve that service too. [any] */
+   * called as section [bind] says it. A module of this host must serve that service too.
+   * "/package.Service/Method@MODULE" is served by that module of this host, whoever else the
+   * settings say. [any] */
   const imctl_target* (*resolve)(imctl_host* host, imctl_str name);
 
   /* Starts a call. Takes `request` (NULL if the client streams). Every outcome, a refusal too, is
