@@ -91,10 +91,13 @@ Result<ElfView> read_elf(const std::string& path) {
 }
 
 // Protobuf's symbols have no versions: another one in this process would be bound to ours. The
-// runtimes' file names, "libprotobuf.so.32", without what is after "libprotobuf".
+// runtimes' file names, "libprotobuf.so.32" and "libprotobuf-lite.so.32", from ".so" on. Not that
+// of C, libprotobuf-c, which shares nothing with them.
 std::string protobuf_version(const std::vector<std::string>& needed) {
   for (const std::string& library : needed) {
-    if (library.rfind("libprotobuf", 0) == 0) return library.substr(library.find(".so"));
+    for (std::string_view runtime : {"libprotobuf.so", "libprotobuf-lite.so"}) {
+      if (library.starts_with(runtime)) return library.substr(library.find(".so"));
+    }
   }
   return {};
 }

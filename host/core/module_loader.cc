@@ -30,8 +30,12 @@ std::vector<std::string> shared_objects(const std::string& folder) {
   return paths;
 }
 
-// The same in a build tree, an installation and one that was moved.
+// The same in a build tree, an installation and one that was moved. This code may also be in a
+// library, in a program that tests modules.
 fs::path library_folder() {
+  // Of a program it is what it was called with, which need not be where it is.
+  fs::path self = boost::dll::this_line_location().string();
+  if (self.filename() == "libimctl-testing.so") return self.parent_path();
   fs::path program = boost::dll::program_location().string();
   if (program.filename() == "imctl-host") return program.parent_path();
   return program.parent_path().parent_path() / "lib" / "imctl";
