@@ -9,6 +9,8 @@
 #include <filesystem>
 #include <map>
 
+#include "road/rules.h"
+
 namespace imctl::host {
 namespace {
 
@@ -112,17 +114,33 @@ Result<LoadableFile> make_loadable(const ModuleFile& file, const std::string& fo
   return copy;
 }
 
-Result<LoadedCode> load_code(LoadableFile file, const std::string& name) {
+Result<LoadedCode> load_code(LoadableFile file, const std::string& name,
+                             std::function<void(const std::string&)> stays) {
   struct Library {
     boost::dll::shared_library library;
     LoadableFile file;
+    std::function<void(const std::string&)> stays;
+
+    Library(boost::dll::shared_library opened, LoadableFile from,
+            std::function<void(const std::string&)> told)
+        : library(std::move(opened)), file(std::move(from)), stays(std::move(told)) {}
+    ~Library() {
+      library.unload();
+      // The linker knows it by its name as long as it is mapped.
+      void* left = file.is_copy() ? dlopen(file.path().c_str(), RTLD_NOLOAD | RTLD_LAZY) : nullptr;
+      if (left == nullptr) return;
+      dlclose(left);
+      stays(file.path() +
+            " is still mapped after the module was unloaded: a thread_local with a destructor, a "
+            "unique symbol or a library of its own holds it" +
+            named(Rule::kUnmapped));
+    }
   };
   try {
     // One object that stays: a copy would open the path again, and maybe another file.
-    auto loaded = std::make_shared<Library>(Library{
-        boost::dll::shared_library(
-            file.path(), boost::dll::load_mode::rtld_now | boost::dll::load_mode::rtld_local),
-        std::move(file)});
+    boost::dll::shared_library library(
+        file.path(), boost::dll::load_mode::rtld_now | boost::dll::load_mode::rtld_local);
+    auto loaded = std::make_shared<Library>(std::move(library), std::move(file), std::move(stays));
     const imctl_module* module = loaded->library.get<const imctl_module*()>(IMCTL_MODULE_ENTRY)();
     if (module == nullptr) {
       return Status(IMCTL_FAILED_PRECONDITION, name + ": it refuses to be loaded here");

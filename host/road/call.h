@@ -21,12 +21,10 @@
 #include "imctl/module.h"
 #include "imctl/status.h"
 #include "road/buffer.h"
+#include "road/call_handle.h"
 #include "road/call_ref.h"
 #include "road/identity.h"
 #include "road/timer.h"
-
-// What the ABI's opaque handles are.
-struct imctl_call {};
 
 namespace imctl::host {
 
@@ -100,7 +98,7 @@ class Call final : public imctl_call {
 
   void ref() { refs_.fetch_add(1, std::memory_order_relaxed); }
   void unref() {
-    if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+    if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy();
   }
 
   // ---- the callee's end
@@ -158,6 +156,8 @@ class Call final : public imctl_call {
   void watch_deadline(Timer* timer);
 
   const CallParams& params() const { return params_; }
+  // That serves it; nullptr as long as none does.
+  Instance* instance() const { return instance_.get(); }
   // Was it made, over whatever calls, on behalf of one that `instance` served?
   bool descends_from(const Instance* instance) const;
   const MethodInfo* method() const { return method_; }
@@ -178,6 +178,10 @@ class Call final : public imctl_call {
   };
 
   ~Call() = default;
+  void destroy();
+  template <class F>
+  bool told(const char* what, F&& event);
+  void abandon();
   void start_handler();
   void run_handler();
   void release_events();
@@ -222,6 +226,9 @@ class Call final : public imctl_call {
   bool callee_finished_ = false;
   bool callee_retired_ = false;
   bool cancel_told_ = false;
+  int64_t cancelled_at_ = 0;
+  bool reading_ = false;  // the callee waits for a message, or for its write to be accepted
+  bool writing_ = false;
   std::optional<Status> moving_;  // to be told; how it ends if the callee does not end it
   bool caller_ready_ = false;     // `status_` and `reply_` are what the caller will be told
   bool caller_told_ = false;
