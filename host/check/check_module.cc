@@ -159,12 +159,7 @@ Findings check_module(const CheckOptions& options) {
       findings.not_applicable(rule, runs ? "the module does not come so far" : "it is not loaded");
     }
     // The first says whether it can be started at all.
-    if (&probe == &probes().front() && findings.failed(probe.rule)) started = false;
-    for (Rule rule : probe.rules) {
-      if (&probe == &probes().front() && findings.failed(rule) && rule != Rule::kUnmapped) {
-        started = false;
-      }
-    }
+    started = started && findings.of(Rule::kSlots).outcome == Outcome::kPass;
   }
   for (size_t number = 1; number <= kRules; ++number) {
     findings.not_applicable(static_cast<Rule>(number), "it is not loaded");

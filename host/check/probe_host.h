@@ -42,16 +42,16 @@ class ProbeHost {
   // Starts a call of an administrator. `request` is also the first message of a client's stream.
   std::unique_ptr<WaitingCall> start(const MethodInfo& method, const std::string& request,
                                      std::chrono::milliseconds timeout);
-  // Waits until the module serves no call any more; all were cancelled or ended. False: it took
-  // longer.
-  bool idle_within(std::chrono::milliseconds time);
-  // Tells rules 18 and 19 of calls of `what` that were cancelled just now. If some are left,
-  // nothing more can be done, and the probe ends.
-  void tell_ends(const std::string& what);
+  // Tells rules 18 and 19 of calls that were cancelled or ended just now. If one goes on, nothing
+  // more can be done, and the probe ends.
+  using Calls = std::vector<std::unique_ptr<WaitingCall>>;
+  void tell_ends(const std::string& what, const Calls& calls);
 
   // Stops it, and tells the rules that the host found broken: `otherwise`, if it does not say
   // which. False: it did not stop well.
   bool close(Rule otherwise);
+  // Did the host find a rule broken? After close().
+  bool told_breach() const { return told_breach_; }
 
  private:
   void tell_breaches();
@@ -60,6 +60,7 @@ class ProbeHost {
   ProbeSink& sink_;
   std::unique_ptr<ModuleHost> open_;
   Status status_;
+  bool told_breach_ = false;
 };
 
 // Tells a message as a breach of the rule that it names, else of `otherwise`.

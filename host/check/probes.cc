@@ -29,6 +29,8 @@ void probe_life(const ProbeModule& module, ProbeSink& sink) {
     }
     sink.at("stop number " + std::to_string(time));
     if (!host.close(Rule::kLifecycle)) return;
+    // What it does wrong each time need not be seen ten times.
+    if (host.told_breach()) return;
   }
   sink.pass(Rule::kLifecycle);
   sink.pass(Rule::kUnmapped);
@@ -63,6 +65,12 @@ void probe_settings(const ProbeModule& module, ProbeSink& sink) {
   };
   // A field that a later version may have: number 50,000, a string.
   const std::string unknown = running->config + std::string("\x82\xb5\x18\x03new", 7);
+  sink.at("prepare beside the copy that runs");
+  if (Status status = prepare(running->config); !status.ok()) {
+    tell(sink, "prepare beside a copy that runs: " + status.message(), Rule::kSwap);
+    (void)host.close(Rule::kLifecycle);
+    return;
+  }
   sink.at("prepare with a setting of a later version");
   if (Status status = prepare(unknown); !status.ok()) {
     tell(sink, "a setting of a later version has it refuse all of them: " + status.message(),
@@ -129,12 +137,15 @@ void probe_requests(const ProbeModule& module, ProbeSink& sink) {
   Random random(1);  // NOLINT: the same each time, so that what is found is found again
   for (const MethodInfo& method : host.methods()) {
     int waits = 0;
+    const auto until = std::chrono::steady_clock::now() + ProbeHost::kSoon;
     for (const std::string& request : odd_requests(host, method, random)) {
       constexpr int kPatience = 3;  // with a method that waits for something to happen
-      if (waits >= kPatience) break;
+      if (waits >= kPatience || std::chrono::steady_clock::now() > until) break;
       sink.at(method.name + " with a request of " + std::to_string(request.size()) + " bytes");
-      std::unique_ptr<WaitingCall> call = host.start(method, request, kCallTime);
-      Status status = converse(method, *call, request);
+      ProbeHost::Calls call;
+      call.push_back(host.start(method, request, kCallTime));
+      Status status = converse(method, *call.front(), request);
+      host.tell_ends(method.name, call);
       if (status.code() == IMCTL_DEADLINE_EXCEEDED) ++waits;
       if (status.ok() && !host.parses(method, request)) {
         sink.fail(Rule::kRequests, method.name + " takes bytes that are no " +
@@ -142,7 +153,6 @@ void probe_requests(const ProbeModule& module, ProbeSink& sink) {
                                        ": INVALID_ARGUMENT is what they are");
       }
     }
-    host.tell_ends(method.name);
   }
   (void)host.close(Rule::kLifecycle);
   for (Rule rule : kRequestRules) sink.pass(rule);
@@ -154,14 +164,14 @@ void probe_cancel(const ProbeModule& module, ProbeSink& sink) {
   if (no_methods(host, sink, {Rule::kCancel})) return;
   for (const MethodInfo& method : host.methods()) {
     sink.at("cancel in mid-call of " + method.name);
-    std::vector<std::unique_ptr<WaitingCall>> calls;
+    ProbeHost::Calls calls;
     for (int i = 0; i < kTimes; ++i) {
       calls.push_back(host.start(method, host.empty_request(), std::chrono::minutes(1)));
     }
     for (const auto& call : calls) call->cancel();
     std::string reply;
     for (const auto& call : calls) (void)call->end(&reply);
-    host.tell_ends(method.name);
+    host.tell_ends(method.name, calls);
   }
   (void)host.close(Rule::kLifecycle);
   sink.pass(Rule::kCancel);
@@ -176,8 +186,9 @@ void probe_credit(const ProbeModule& module, ProbeSink& sink) {
     if (!method.client_streams && !method.server_streams) continue;
     streams = true;
     sink.at("a stream of " + method.name + " that is not read");
-    std::unique_ptr<WaitingCall> call =
-        host.start(method, host.empty_request(), std::chrono::minutes(1));
+    ProbeHost::Calls calls;
+    calls.push_back(host.start(method, host.empty_request(), std::chrono::minutes(1)));
+    const std::unique_ptr<WaitingCall>& call = calls.front();
     // Until it takes no more.
     constexpr int kMost = 3000;
     for (int i = 0; method.client_streams && i < kMost; ++i) {
@@ -187,14 +198,14 @@ void probe_credit(const ProbeModule& module, ProbeSink& sink) {
     sink.at("a stream of " + method.name + " that is read after all");
     if (method.server_streams) {
       // One that has nothing to say is not waited for.
-      for (int i = 0; i < kMost && host.instance().stream_bytes() > 0; ++i) {
+      for (int i = 0; i < kMost && call->has_message(); ++i) {
         if (!call->read()) break;
       }
     }
     call->cancel();
     std::string reply;
     (void)call->end(&reply);
-    host.tell_ends(method.name);
+    host.tell_ends(method.name, calls);
   }
   (void)host.close(Rule::kLifecycle);
   if (streams) {
@@ -208,20 +219,13 @@ void probe_credit(const ProbeModule& module, ProbeSink& sink) {
 
 void probe_stop(const ProbeModule& module, ProbeSink& sink) {
   ProbeHost host(module, sink, {"host.stop_timeout=1s"});
-  std::vector<std::unique_ptr<WaitingCall>> calls;
+  ProbeHost::Calls calls;
   sink.at("a call of each method");
   for (const MethodInfo& method : host.methods()) {
     calls.push_back(host.start(method, host.empty_request(), std::chrono::minutes(1)));
   }
   sink.at("stop with calls open");
-  auto began = std::chrono::steady_clock::now();
-  const bool stopped = host.close(Rule::kStop);
-  // A second for calls to end by themselves, then what they may take when they are cancelled.
-  constexpr std::chrono::seconds kPatience = ProbeHost::kSoon + std::chrono::seconds(1);
-  if (stopped && std::chrono::steady_clock::now() - began > kPatience) {
-    auto took = std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - began);
-    sink.fail(Rule::kStop, "to stop took " + std::to_string(took.count()) + " ms");
-  }
+  (void)host.close(Rule::kStop);
   sink.pass(Rule::kStop);
 }
 

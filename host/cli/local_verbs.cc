@@ -50,7 +50,7 @@ std::vector<LocalVerb>& all_verbs() {
       {"module check",
        "FILE.so",
        "Checks that a module keeps the rules",
-       "The rules are in docs/module-rules.md, by number. First the file is looked at, then it is "
+       "The rules are in module-rules.md, by number. First the file is looked at, then it is "
        "loaded in processes of their own and driven through its life, with good and with bad "
        "requests. Says pass, fail or not applicable for each rule; only if none fails is the exit "
        "code 0. What the module requires of others is taken from the modules that are installed; "

@@ -1,4 +1,4 @@
-// `imctl module check FILE.so`: does a module keep the rules of docs/module-rules.md?
+// `imctl module check FILE.so`: does a module keep the rules of module-rules.md?
 #include <unistd.h>
 
 #include <utility>
@@ -95,7 +95,7 @@ Status check_module(LocalCall& call) {
   }
   if (!findings.failed()) return {};
   return {IMCTL_FAILED_PRECONDITION,
-          options.module.path + " does not keep the rules; docs/module-rules.md explains them"};
+          options.module.path + " does not keep the rules; module-rules.md explains them"};
 }
 
 Status probe_module(LocalCall& call) {

@@ -121,6 +121,16 @@ class Call final : public imctl_call {
   }
   // The same for a caller whose transport does not say whether it left or its time was over.
   void caller_gone();
+  // Is there a message for caller_read?
+  bool has_message() {
+    std::lock_guard lock(mutex_);
+    return !outbound_.queue.empty();
+  }
+  // Has the module that serves it, if there is one, ended it too?
+  bool callee_ended() {
+    std::lock_guard lock(mutex_);
+    return callee_finished_;
+  }
   // From on_finish on.
   const Metadata& trailers() const { return trailers_; }
   std::string_view trailer(std::string_view key) const;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "imctl/retry.h"
@@ -167,7 +168,10 @@ Status Instance::drain(std::chrono::steady_clock::time_point until) {
   // looked at again after each of them has ended.
   until = std::max(until, std::chrono::steady_clock::now()) + kGrace;
   if (!gate_.wait_empty(until)) return stuck();
-  pool_.stop();
+  (void)within_grace("to end the work on its pool", [this] {
+    pool_.stop();
+    return Status();
+  });
   if (!gate_.wait_empty(until)) return stuck();
   return quiesced;
 }
@@ -193,10 +197,17 @@ Status Instance::stop(std::chrono::steady_clock::time_point until) {
 Status Instance::stuck() {
   stuck_ = true;
   state_ = InstanceState::kFailed;
-  return {IMCTL_DEADLINE_EXCEEDED,
-          "module " + name() + ": " + std::to_string(gate_.inside()) +
-              " calls did not end after they were cancelled: it cannot be unloaded" +
-              named(Rule::kFinishes)};
+  std::string methods;
+  {
+    std::lock_guard lock(calls_mutex_);
+    std::set<std::string> names;
+    for (const Call* call : calls_) names.insert(call->method()->name);
+    for (const std::string& name : names) methods.append(methods.empty() ? "" : ", ").append(name);
+  }
+  return {IMCTL_DEADLINE_EXCEEDED, "module " + name() + ": " + std::to_string(gate_.inside()) +
+                                       " calls did not end after they were cancelled" +
+                                       (methods.empty() ? "" : " (" + methods + ")") +
+                                       ": it cannot be unloaded" + named(Rule::kFinishes)};
 }
 
 Status Instance::apply(const ModuleSettings& settings) {

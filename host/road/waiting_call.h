@@ -68,6 +68,10 @@ class WaitingCall : public Caller {
     std::unique_lock<std::mutex> lock(mutex_);
     return changed_.wait_for(lock, time, [this] { return finished_; });
   }
+  // Would read() give a message at once?
+  bool has_message() const { return call_->has_message(); }
+  // Has the module ended it too? It may do so later than the caller hears of it.
+  bool callee_ended() const { return call_->callee_ended(); }
   // Of the reply's trailing metadata; after the end.
   std::string_view trailer(std::string_view key) const { return call_->trailer(key); }
 

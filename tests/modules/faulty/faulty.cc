@@ -1,6 +1,8 @@
 // Modules that break a rule each, at the level of the ABI, where the C++ layer keeps nobody from
 // it. FAULT says which; FAULT_NONE is sound, so that it is the fault which is found.
-#include <atomic>
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <chrono>
 #include <cstring>
 #include <memory>
@@ -38,6 +40,7 @@
 namespace {
 
 using imctl::to_str;
+using imctl::to_view;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using v1_Text = imctl::test::faulty::v1::Text;
@@ -50,6 +53,7 @@ struct State {
   std::vector<imctl_method> methods;
   std::mutex mutex;
   std::vector<std::thread> threads;
+  std::string lock;
 
   void on_thread(std::thread thread) {
     std::lock_guard lock(mutex);
@@ -63,8 +67,8 @@ void throw_something(bool here) {
 
 #if FAULT == FAULT_THREAD_LOCAL
 struct Left {
-  ~Left() { text.clear(); }
-  std::string text;
+  ~Left() { numbers.clear(); }
+  std::vector<int> numbers;
 };
 thread_local Left left;
 #endif
@@ -90,7 +94,7 @@ void echo(void* user, imctl_call* call, const imctl_context* /*context*/, imctl_
     return;
   }
 #if FAULT == FAULT_THREAD_LOCAL
-  left.text = "x";
+  left.numbers.push_back(1);
 #endif
   if (kFault == FAULT_BLOCKS) std::this_thread::sleep_for(milliseconds(300));
   if (kFault == FAULT_NEVER_FINISH) return state->host->buffer_release(request);
@@ -165,11 +169,6 @@ void chat(void* user, imctl_call* call, const imctl_context* /*context*/, imctl_
 
 State* self(void* instance) { return static_cast<State*>(instance); }
 
-std::atomic<int>& lives() {
-  static std::atomic<int> all;
-  return all;
-}
-
 int32_t create(imctl_host* host, void** instance, imctl_error* /*error*/) {
   throw_something(kFault == FAULT_THROW_ALWAYS);
   auto state = std::make_unique<State>();
@@ -190,39 +189,43 @@ const imctl_method* methods(void* instance, size_t* count) {
   return self(instance)->methods.data();
 }
 
-int32_t prepare(void* /*instance*/, const imctl_settings* settings, imctl_error* error) {
+int32_t prepare(void* instance, const imctl_settings* settings, imctl_error* error) {
+  State* state = self(instance);
   // "hello" and nothing else: two bytes before it.
   if (kFault == FAULT_STRICT && settings->config.size != 7) {
     std::strcpy(error->message, "settings that it does not know");
     return IMCTL_INVALID_ARGUMENT;
   }
-  // Beside a copy that is active already, which is none of its affair yet.
-  if (kFault == FAULT_SWAP && lives() > 0) {
-    std::strcpy(error->message, "there is one already");
-    return IMCTL_FAILED_PRECONDITION;
+  // What only one may have is for activate to take.
+  if (kFault == FAULT_SWAP) {
+    state->lock = std::string(to_view(settings->data_dir)) + "/lock";
+    const int fd = open(state->lock.c_str(), O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0) {
+      state->lock.clear();
+      std::strcpy(error->message, "there is one already");
+      return IMCTL_FAILED_PRECONDITION;
+    }
+    close(fd);
   }
   return IMCTL_OK;
 }
 
-int32_t activate(void* /*instance*/, imctl_error* /*error*/) {
-  ++lives();
-  return IMCTL_OK;
-}
-
 int32_t quiesce(void* instance, imctl_error* /*error*/) {
-  if (kFault == FAULT_SLOW_STOP) std::this_thread::sleep_for(milliseconds(2500));
+  if (kFault == FAULT_SLOW_STOP) std::this_thread::sleep_for(milliseconds(2100));
   (void)instance;
   return IMCTL_OK;
 }
 
 int32_t deactivate(void* instance, imctl_error* /*error*/) {
-  --lives();
   for (std::thread& thread : self(instance)->threads) thread.join();
   self(instance)->threads.clear();
   return IMCTL_OK;
 }
 
-void destroy(void* instance) { delete self(instance); }
+void destroy(void* instance) {
+  if (!self(instance)->lock.empty()) unlink(self(instance)->lock.c_str());
+  delete self(instance);
+}
 
 }  // namespace
 
@@ -236,7 +239,7 @@ extern "C" IMCTL_EXPORT const imctl_module* imctl_module_entry(void) {
                                            create,
                                            kFault == FAULT_NULL_SLOT ? nullptr : methods,
                                            prepare,
-                                           activate,
+                                           nullptr,
                                            quiesce,
                                            deactivate,
                                            destroy,
