@@ -179,20 +179,35 @@ void probe_cancel(const ProbeModule& module, ProbeSink& sink) {
 
 // ---- streams
 
+// Of some, the longest that is not much of a window: what is empty uses no credit.
+std::string long_request(ProbeHost& host, const MethodInfo& method, Random& random) {
+  constexpr int kTries = 30;
+  constexpr size_t kMost = 600;
+  std::string best;
+  for (int i = 0; i < kTries; ++i) {
+    std::string next = host.random_request(method, random);
+    if (next.size() > best.size() && next.size() <= kMost) best = std::move(next);
+  }
+  return best;
+}
+
 void probe_credit(const ProbeModule& module, ProbeSink& sink) {
   ProbeHost host(module, sink, {"stream_window=1KiB"});
   bool streams = false;
+  Random random(1);  // NOLINT: the same each time, so that what is found is found again
   for (const MethodInfo& method : host.methods()) {
     if (!method.client_streams && !method.server_streams) continue;
     streams = true;
     sink.at("a stream of " + method.name + " that is not read");
+    const std::string request = long_request(host, method, random);
     ProbeHost::Calls calls;
-    calls.push_back(host.start(method, host.empty_request(), std::chrono::minutes(1)));
+    calls.push_back(host.start(method, method.client_streams ? request : host.empty_request(),
+                               std::chrono::minutes(1)));
     const std::unique_ptr<WaitingCall>& call = calls.front();
     // Until it takes no more.
-    constexpr int kMost = 3000;
+    constexpr int kMost = 300;
     for (int i = 0; method.client_streams && i < kMost; ++i) {
-      if (call->write_within(host.empty_request(), milliseconds(50)) != true) break;
+      if (call->write_within(request, milliseconds(50)) != true) break;
     }
     (void)call->ends_within(milliseconds(300));
     sink.at("a stream of " + method.name + " that is read after all");

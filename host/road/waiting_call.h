@@ -48,20 +48,19 @@ class WaitingCall : public Caller {
     {
       std::lock_guard<std::mutex> lock(mutex_);
       answered_ = false;
-      message_ = {};
+      message_.reset();
     }
     call_->caller_read();
     std::unique_lock<std::mutex> lock(mutex_);
     changed_.wait(lock, [this] { return answered_ || finished_; });
-    if (!message_) return std::nullopt;
-    return std::string(message_.view());
+    return std::exchange(message_, std::nullopt);
   }
 
-  // Waits for the end; `reply`: the message of a unary or client-streaming call that went well.
+  // Waits for the end, once; `reply`: the message of a unary or client-streaming call that went well.
   Status end(std::string* reply) {
     std::unique_lock<std::mutex> lock(mutex_);
     changed_.wait(lock, [this] { return finished_; });
-    *reply = reply_.view();
+    *reply = std::move(reply_);
     return status_;
   }
   bool ends_within(std::chrono::milliseconds time) {
@@ -77,7 +76,7 @@ class WaitingCall : public Caller {
 
   void on_message(BufferRef message, bool /*more*/) override {
     std::lock_guard<std::mutex> lock(mutex_);
-    message_ = std::move(message);
+    if (message) message_.emplace(message.view());
     answered_ = true;
     changed_.notify_all();
   }
@@ -89,7 +88,7 @@ class WaitingCall : public Caller {
   void on_finish(const Status& status, BufferRef reply) override {
     std::lock_guard<std::mutex> lock(mutex_);
     status_ = status;
-    reply_ = std::move(reply);
+    reply_ = reply.view();
     finished_ = true;
     changed_.notify_all();
   }
@@ -110,8 +109,9 @@ class WaitingCall : public Caller {
   std::optional<bool> written_;
   bool answered_ = false;
   bool finished_ = false;
-  BufferRef message_;
-  BufferRef reply_;
+  // Copies: a buffer may be the module's own memory, and would keep it from being stopped.
+  std::optional<std::string> message_;
+  std::string reply_;
   Status status_;
   CallRef call_;
 };

@@ -9,6 +9,7 @@
 
 #include "core/module_file.h"
 #include "core/module_loader.h"
+#include "road/rules.h"
 
 namespace imctl::host {
 namespace {
@@ -138,7 +139,8 @@ Status ModuleHost::close() {
   std::string loaded = host_->config().data + "/host/loaded/";
   Status status = host_->stop();
   if (status.ok() && is_mapped(loaded)) {
-    status = Status(IMCTL_FAILED_PRECONDITION, "a module's code is still mapped");
+    status = Status(IMCTL_FAILED_PRECONDITION,
+                    "a module's code is still mapped" + named(Rule::kUnmapped));
   }
   return status;
 }
