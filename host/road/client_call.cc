@@ -20,7 +20,8 @@ ClientCall* ClientCall::start(Instance* from, const imctl_target* target,
                               const imctl_client_events& events, void* user) {
   auto* made = new ClientCall(from, events, user);
   from->gate().enter_again();
-  // Of a call that is over there is nothing to inherit: it is made, and cancelled at once.
+  // Of a call that is over there is nothing to inherit, and nobody on whose behalf it could be
+  // made.
   Call* parent = nullptr;
   bool orphan = false;
   if (options.parent != nullptr) {
@@ -37,7 +38,10 @@ ClientCall* ClientCall::start(Instance* from, const imctl_target* target,
   params.request = std::move(request);
   made->call_ = CallRef(new Call(std::move(params), made));
   if (orphan) {
-    made->call().cancel(IMCTL_CANCELLED, "the call that this one was made for was finished before");
+    made->call().refuse(*from->road(), Status(IMCTL_CANCELLED,
+                                              "the call that this one was to be made for was "
+                                              "finished before"));
+    return made;
   }
   from->road()->dispatcher().start(made->call());
   return made;

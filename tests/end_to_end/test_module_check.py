@@ -132,6 +132,10 @@ class SurvivalTest(unittest.TestCase):
                     else:
                         self.assertIn("hello", out, err)
                 self.assertIn(self.named(fault), host.text())
+                if fault == "use_after_finish":
+                    # As who is it to call? As nobody.
+                    self.assertIn("the orphan ended with 1", host.text())
+                    self.assertNotIn("the orphan ended with 0", host.text())
                 metrics = host.imctl("metric", "list", "-o", "json")[1]
                 self.assertIn("imctl_module_rule_breaches_total", metrics)
                 self.assertEqual(host.stop(), 0, host.text())

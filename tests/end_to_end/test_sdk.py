@@ -66,6 +66,15 @@ class SdkTest(unittest.TestCase):
                         for path in folder.rglob("*") if path.is_file() and "build" not in path.parts)
         self.assertNotRegex(made, "@[A-Z]+@")
 
+        # Its test would see it if the module were wrong.
+        code = folder / "first_steps.cc"
+        text = code.read_text(encoding="utf-8")
+        self.assertIn("greeted.times() + 1", text)
+        code.write_text(text.replace("greeted.times() + 1", "greeted.times() + 2"), encoding="utf-8")
+        self.sdk.run("cmake", "--build", "build", cwd=folder)
+        out = self.sdk.run("ctest", "--test-dir", "build", "--output-on-failure", cwd=folder, code=8)
+        self.assertIn("failed: reply->times() == times", out)
+
     def test_a_module_in_c_from_the_template(self):
         folder = self.begin("plain", "--lang", "c")
         self.assertIn("plain", self.serves())
@@ -75,18 +84,7 @@ class SdkTest(unittest.TestCase):
                                          "-o", "json"))["libraries"]
         self.assertIn("libprotobuf-c.so.1", needed)
         self.assertFalse([name for name in needed if name.startswith(("libstdc++", "libprotobuf.so"))])
-
-    def test_a_test_that_is_not_met_fails(self):
-        self.sdk.run("imctl", "module", "new", "wrong")
-        folder = pathlib.Path(self.sdk.folder, "wrong")
-        code = folder / "wrong.cc"
-        text = code.read_text(encoding="utf-8")
-        self.assertIn("greeted.times() + 1", text)
-        code.write_text(text.replace("greeted.times() + 1", "greeted.times() + 2"), encoding="utf-8")
-        self.sdk.run("cmake", "-B", "build", cwd=folder)
-        self.sdk.run("cmake", "--build", "build", cwd=folder)
-        out = self.sdk.run("ctest", "--test-dir", "build", "--output-on-failure", cwd=folder, code=8)
-        self.assertIn("failed: reply->times() == times", out)
+        self.sdk.run("imctl", "module", "check", folder / "build" / "plain.so")
 
     def test_what_new_refuses(self):
         for name in ("Upper", "-dash", "end-", "two--dashes", "1st", "a/b", ""):
@@ -113,9 +111,12 @@ class SdkTest(unittest.TestCase):
         self.assertIn("12", self.sdk.embedded("adder", "add", "3", "4", "5"))
         out = self.sdk.embedded("adder", "tally", "-o", "jsonl", stdin="1\n2\n3\n")
         self.assertEqual([json.loads(line)["sum"] for line in out.splitlines()], ["1", "3", "6"])
+        self.sdk.run("imctl", "module", "check", folder / "adder.so")
 
     def test_streams(self):
-        self.assertIn("100% tests passed", self.sdk.build(self.sdk.copy_example("echo-chat")))
+        folder = self.sdk.copy_example("echo-chat")
+        self.assertIn("100% tests passed", self.sdk.build(folder))
+        self.sdk.run("imctl", "module", "check", folder / "build" / "echo-chat.so")
         self.assertEqual(self.sdk.embedded("echo-chat", "talk", stdin="one\ntwo\n"), "one\ntwo\n")
         out = self.sdk.embedded("echo-chat", "count", "3", "-o", "jsonl")
         self.assertEqual([json.loads(line)["number"] for line in out.splitlines()], ["1", "2", "3"])

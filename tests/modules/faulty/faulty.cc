@@ -79,6 +79,26 @@ void finish(State* state, imctl_call* call, imctl_code code, const char* text,
   state->host->finish(call, code == IMCTL_OK ? nullptr : &status, reply);
 }
 
+// Of a call that is finished.
+void call_on_behalf_of(State* state, imctl_call* call) {
+  static constexpr imctl_client_events kEvents = {
+      sizeof(imctl_client_events), 0, nullptr, nullptr,
+      [](void* user, const imctl_status* status, imctl_buffer* reply) {
+        imctl_host* host = static_cast<State*>(user)->host;
+        host->buffer_release(reply);
+        std::string text =
+            "the orphan ended with " + std::to_string(status == nullptr ? IMCTL_OK : status->code);
+        host->log(host, IMCTL_LOG_WARN, nullptr, to_str(text));
+      }};
+  const auto* client = static_cast<const imctl_client_table*>(
+      state->host->get_table(state->host, to_str(IMCTL_CLIENT_TABLE)));
+  const imctl_target* target =
+      client->resolve(state->host, to_str("/imctl.test.faulty.v1.Faulty/Echo"));
+  const imctl_client_options options{sizeof(imctl_client_options), 0, call, 0, nullptr, 0};
+  client->release(client->start(state->host, target, &options,
+                                state->host->buffer_new(state->host, 0), &kEvents, state));
+}
+
 // ---- Echo
 
 void echo(void* user, imctl_call* call, const imctl_context* /*context*/, imctl_buffer* request) {
@@ -113,7 +133,10 @@ void echo(void* user, imctl_call* call, const imctl_context* /*context*/, imctl_
   }
   finish(state, call, IMCTL_OK, "", request);
   if (kFault == FAULT_DOUBLE_FINISH) finish(state, call, IMCTL_INTERNAL, "once more", nullptr);
-  if (kFault == FAULT_USE_AFTER_FINISH) (void)state->calls->cancelled(call);
+  if (kFault == FAULT_USE_AFTER_FINISH) {
+    (void)state->calls->cancelled(call);
+    call_on_behalf_of(state, call);
+  }
 }
 
 // ---- Chat
