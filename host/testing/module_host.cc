@@ -114,6 +114,9 @@ std::unique_ptr<WaitingCall> ModuleHost::start(const std::string& method,
 }
 
 Status ModuleHost::reload(const std::string& module) {
+  if (host_->find_module(module) == nullptr) {
+    return {IMCTL_NOT_FOUND, "no module " + module + " runs in this host"};
+  }
   Result<Plan> plan = host_->plan({});
   if (!plan.ok()) return plan.status();
   auto turn = host_->take_turn();
