@@ -51,7 +51,7 @@ void tell(ProbeSink& sink, const std::string& message, Rule otherwise) {
 
 ProbeHost::ProbeHost(const ProbeModule& module, ProbeSink& sink,
                      const std::vector<std::string>& more)
-    : module_(module), sink_(sink) {
+    : sink_(sink) {
   ModuleHost::Options options;
   Result<ModuleFile> file = read_module_file(module.path);
   if (!file.ok()) {

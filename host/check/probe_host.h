@@ -56,7 +56,6 @@ class ProbeHost {
  private:
   void tell_breaches();
 
-  const ProbeModule& module_;
   ProbeSink& sink_;
   std::unique_ptr<ModuleHost> open_;
   Status status_;

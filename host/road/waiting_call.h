@@ -56,7 +56,8 @@ class WaitingCall : public Caller {
     return std::exchange(message_, std::nullopt);
   }
 
-  // Waits for the end, once; `reply`: the message of a unary or client-streaming call that went well.
+  // Waits for the end, once; `reply`: the message of a unary or client-streaming call that went
+  // well.
   Status end(std::string* reply) {
     std::unique_lock<std::mutex> lock(mutex_);
     changed_.wait(lock, [this] { return finished_; });
