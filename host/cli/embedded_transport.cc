@@ -1,95 +1,15 @@
 #include "cli/embedded_transport.h"
 
-#include <condition_variable>
-#include <deque>
 #include <mutex>
 #include <thread>
 #include <utility>
 
 #include "road/call.h"
 #include "road/timer.h"
+#include "road/waiting_call.h"
 
 namespace imctl::host::cli {
 namespace {
-
-// One call: its events come from any thread, the command line waits for them on its own.
-class WaitingCall : public Caller {
- public:
-  WaitingCall(Dispatcher& dispatcher, CallParams params)
-      : dispatcher_(dispatcher), call_(new Call(std::move(params), this)) {}
-
-  void start() { dispatcher_.start(*call_.get()); }
-  void cancel() { call_->cancel(IMCTL_CANCELLED, "interrupted"); }
-
-  const std::string& id() const { return call_->params().call_id; }
-
-  // Waits until the message is accepted; false: the call is over.
-  bool write(const std::string& bytes) {
-    {
-      std::lock_guard<std::mutex> lock(mutex_);
-      if (finished_) return false;
-      written_.reset();
-    }
-    call_->caller_write(BufferRef::copy_of(bytes));
-    std::unique_lock<std::mutex> lock(mutex_);
-    changed_.wait(lock, [this] { return written_.has_value() || finished_; });
-    return written_.value_or(false);
-  }
-  void writes_done() { call_->caller_writes_done(); }
-
-  // The next message of a stream; nothing: no more.
-  std::optional<std::string> read() {
-    {
-      std::lock_guard<std::mutex> lock(mutex_);
-      answered_ = false;
-      message_ = {};
-    }
-    call_->caller_read();
-    std::unique_lock<std::mutex> lock(mutex_);
-    changed_.wait(lock, [this] { return answered_ || finished_; });
-    if (!message_) return std::nullopt;
-    return std::string(message_.view());
-  }
-
-  // Waits for the end; `reply`: the message of a unary or client-streaming call that went well.
-  Status end(std::string* reply) {
-    std::unique_lock<std::mutex> lock(mutex_);
-    changed_.wait(lock, [this] { return finished_; });
-    *reply = reply_.view();
-    return status_;
-  }
-
-  void on_message(BufferRef message, bool /*more*/) override {
-    std::lock_guard<std::mutex> lock(mutex_);
-    message_ = std::move(message);
-    answered_ = true;
-    changed_.notify_all();
-  }
-  void on_written(bool accepted) override {
-    std::lock_guard<std::mutex> lock(mutex_);
-    written_ = accepted;
-    changed_.notify_all();
-  }
-  void on_finish(const Status& status, BufferRef reply) override {
-    std::lock_guard<std::mutex> lock(mutex_);
-    status_ = status;
-    reply_ = std::move(reply);
-    finished_ = true;
-    changed_.notify_all();
-  }
-
- private:
-  Dispatcher& dispatcher_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::optional<bool> written_;
-  bool answered_ = false;
-  bool finished_ = false;
-  BufferRef message_;
-  BufferRef reply_;
-  Status status_;
-  CallRef call_;
-};
 
 class EmbeddedTransport : public Transport {
  public:

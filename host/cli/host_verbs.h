@@ -8,6 +8,8 @@ namespace imctl::host::cli {
 
 Status serve(LocalCall& call);
 Status inspect_module(LocalCall& call);
+Status check_module(LocalCall& call);
+Status probe_module(LocalCall& call);
 Status make_module_key(LocalCall& call);
 Status sign_module(LocalCall& call);
 Status verify_module(LocalCall& call);

@@ -37,6 +37,29 @@ std::vector<LocalVerb>& all_verbs() {
        nullptr,
        {},
        "file"},
+      {"module new",
+       "NAME [--lang c++|c]",
+       "Begins a module of your own",
+       "Writes a small project that is complete: a service with a verb, a setting and a stored "
+       "record, its test, and how to build it. It needs nothing but what is installed with imctl, "
+       "a compiler and CMake.",
+       false,
+       new_module,
+       {{"lang", "LANG", nullptr, "c++ (the default) or c"},
+        {"dir", "DIR", "file", "the folder to write; default: NAME. It must not be there yet"}}},
+      {"module check",
+       "FILE.so",
+       "Checks that a module keeps the rules",
+       "The rules are in module-rules.md, by number. First the file is looked at, then it is "
+       "loaded in processes of their own and driven through its life, with good and with bad "
+       "requests. Says pass, fail or not applicable for each rule; only if none fails is the exit "
+       "code 0. What the module requires of others is taken from the modules that are installed; "
+       "settings without which it does not start are given with --set.",
+       true,
+       nullptr,
+       {},
+       "file"},
+      {"__check", "FILE.so PROBE", "A part of module check", "", true, nullptr, {}, "", true},
       {"module keygen",
        "FILE",
        "Makes a pair of keys to sign modules with",

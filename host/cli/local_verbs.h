@@ -83,6 +83,7 @@ struct LocalArguments {
 Result<LocalArguments> read_arguments(LocalCall& call, size_t least, size_t most);
 
 // The verbs themselves, a file each.
+Status new_module(LocalCall& call);
 Status add_context(LocalCall& call);
 Status list_contexts(LocalCall& call);
 Status use_context(LocalCall& call);

@@ -35,9 +35,6 @@ void drop_files(Manifest* manifest) {
       manifest->mutable_file());
 }
 
-namespace {
-
-// Whose a request of ACCESS_SELF is about must be there to be read.
 Status check_owner_field(const google::protobuf::MethodDescriptor& method) {
   using google::protobuf::FieldDescriptor;
   const Rules& rules = method.options().GetExtension(imctl::rules);
@@ -52,8 +49,6 @@ Status check_owner_field(const google::protobuf::MethodDescriptor& method) {
               " is for users' own data (ACCESS_SELF), but its rules name no string "
               "field of its request as `owner`, or its requests are a stream"};
 }
-
-}  // namespace
 
 bool Description::same_as(const Description& other) const {
   return file.path == other.file.path && file.identity == other.file.identity &&

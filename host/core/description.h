@@ -46,6 +46,9 @@ Result<std::shared_ptr<const Description>> describe(SettingsSources& sources, Mo
 // What an instance of it is made with. An error names a service that its descriptors do not have.
 Result<InstanceSpec> spec_of(std::shared_ptr<const Description> description);
 
+// Whose a request of ACCESS_SELF is about must be there to be read.
+Status check_owner_field(const google::protobuf::MethodDescriptor& method);
+
 MethodInfo method_info(const google::protobuf::MethodDescriptor& descriptor);
 
 }  // namespace imctl::host

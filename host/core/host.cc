@@ -204,7 +204,8 @@ Result<std::unique_ptr<ModuleCode>> Host::make_code(
     return make_isolated_code(
         {keeper->path(), keeper, runner_path(), description->section.process});
   }
-  Result<LoadedCode> code = load_code(std::move(*file), path);
+  Result<LoadedCode> code =
+      load_code(std::move(*file), path, [this](const std::string& text) { log_->error(text); });
   if (!code.ok()) return code.status();
   return make_abi_code(std::move(code->code), code->module);
 }

@@ -13,6 +13,8 @@
 #include <optional>
 #include <set>
 
+#include "road/rules.h"
+
 namespace imctl::host {
 namespace {
 
@@ -91,10 +93,13 @@ Result<ElfView> read_elf(const std::string& path) {
 }
 
 // Protobuf's symbols have no versions: another one in this process would be bound to ours. The
-// runtimes' file names, "libprotobuf.so.32", without what is after "libprotobuf".
+// runtimes' file names, "libprotobuf.so.32" and "libprotobuf-lite.so.32", from ".so" on. Not that
+// of C, libprotobuf-c, which shares nothing with them.
 std::string protobuf_version(const std::vector<std::string>& needed) {
   for (const std::string& library : needed) {
-    if (library.rfind("libprotobuf", 0) == 0) return library.substr(library.find(".so"));
+    for (std::string_view runtime : {"libprotobuf.so", "libprotobuf-lite.so"}) {
+      if (library.starts_with(runtime)) return library.substr(library.find(".so"));
+    }
   }
   return {};
 }
@@ -130,9 +135,9 @@ Result<ModuleFile> read_module_file(const std::string& path) {
   Result<ElfView> elf = read_elf(path);
   if (!elf.ok()) return elf.status();
   if (!elf->manifest) {
-    return Status(IMCTL_INVALID_ARGUMENT, path + ": not an imctl module: it has no section " +
-                                              std::string(kSection) +
-                                              " (build it with imctl_add_module)");
+    return Status(IMCTL_INVALID_ARGUMENT,
+                  path + ": not an imctl module: it has no section " + std::string(kSection) +
+                      " (build it with imctl_add_module)" + named(Rule::kModule));
   }
   ModuleFile module;
   module.path = path;
@@ -154,23 +159,27 @@ Status check_manifest(const ModuleFile& file) {
   if (!good_name(manifest.name())) {
     return refuse(
         "its manifest gives the name '" + manifest.name() +
-        "': a module's name is of a-z, 0-9 and '-', at most 64, and starts with a letter");
+        "': a module's name is of a-z, 0-9 and '-', at most 64, and starts with a letter" +
+        named(Rule::kModule));
   }
   if (constexpr int64_t kAbi = IMCTL_ABI; manifest.abi_min() > kAbi || manifest.abi_max() < kAbi) {
     return refuse("it is built for module ABI " + std::to_string(manifest.abi_min()) + " to " +
                   std::to_string(manifest.abi_max()) + " and this host has " +
                   std::to_string(IMCTL_ABI) +
                   (manifest.abi_min() > IMCTL_ABI ? ": use a newer host"
-                                                  : ": rebuild it with this host's SDK"));
+                                                  : ": rebuild it with this host's SDK") +
+                  named(Rule::kAbi));
   }
   if (IMCTL_ABI == 0 && manifest.abi_pin() != abi_pin()) {
     return refuse("it is built with another module.h (" + manifest.abi_pin().substr(0, 12) +
                   "..., this host's is " + std::string(abi_pin().substr(0, 12)) +
-                  "...) and ABI 0 is pinned to the exact header: rebuild it with this host's SDK");
+                  "...) and ABI 0 is pinned to the exact header: rebuild it with this host's SDK" +
+                  named(Rule::kAbi));
   }
   std::set<std::string> served;
   for (const std::string& service : manifest.serves()) {
-    if (!served.insert(service).second) return refuse("its manifest serves " + service + " twice");
+    if (!served.insert(service).second)
+      return refuse("its manifest serves " + service + " twice" + named(Rule::kDescriptors));
   }
   return {};
 }
@@ -185,7 +194,7 @@ Status check_libraries(const ModuleFile& file) {
               own_protobuf_version() +
               ": rebuild it with the same protobuf, or give it a process of its own (isolate = "
               "process in section [" +
-              file.manifest.name() + "])"};
+              file.manifest.name() + "])" + named(Rule::kLibraries)};
 }
 
 }  // namespace imctl::host

@@ -9,6 +9,8 @@
 #include <filesystem>
 #include <map>
 
+#include "road/rules.h"
+
 namespace imctl::host {
 namespace {
 
@@ -30,8 +32,12 @@ std::vector<std::string> shared_objects(const std::string& folder) {
   return paths;
 }
 
-// The same in a build tree, an installation and one that was moved.
+// The same in a build tree, an installation and one that was moved. This code may also be in a
+// library, in a program that tests modules.
 fs::path library_folder() {
+  // Of a program it is what it was called with, which need not be where it is.
+  fs::path self = boost::dll::this_line_location().string();
+  if (self.filename() == "libimctl-testing.so") return self.parent_path();
   fs::path program = boost::dll::program_location().string();
   if (program.filename() == "imctl-host") return program.parent_path();
   return program.parent_path().parent_path() / "lib" / "imctl";
@@ -108,17 +114,33 @@ Result<LoadableFile> make_loadable(const ModuleFile& file, const std::string& fo
   return copy;
 }
 
-Result<LoadedCode> load_code(LoadableFile file, const std::string& name) {
+Result<LoadedCode> load_code(LoadableFile file, const std::string& name,
+                             std::function<void(const std::string&)> stays) {
   struct Library {
     boost::dll::shared_library library;
     LoadableFile file;
+    std::function<void(const std::string&)> stays;
+
+    Library(boost::dll::shared_library opened, LoadableFile from,
+            std::function<void(const std::string&)> told)
+        : library(std::move(opened)), file(std::move(from)), stays(std::move(told)) {}
+    ~Library() {
+      library.unload();
+      // The linker knows it by its name as long as it is mapped.
+      void* left = file.is_copy() ? dlopen(file.path().c_str(), RTLD_NOLOAD | RTLD_LAZY) : nullptr;
+      if (left == nullptr) return;
+      dlclose(left);
+      stays(file.path() +
+            " is still mapped after the module was unloaded: a thread_local with a destructor, a "
+            "unique symbol or a library of its own holds it" +
+            named(Rule::kUnmapped));
+    }
   };
   try {
     // One object that stays: a copy would open the path again, and maybe another file.
-    auto loaded = std::make_shared<Library>(Library{
-        boost::dll::shared_library(
-            file.path(), boost::dll::load_mode::rtld_now | boost::dll::load_mode::rtld_local),
-        std::move(file)});
+    boost::dll::shared_library library(
+        file.path(), boost::dll::load_mode::rtld_now | boost::dll::load_mode::rtld_local);
+    auto loaded = std::make_shared<Library>(std::move(library), std::move(file), std::move(stays));
     const imctl_module* module = loaded->library.get<const imctl_module*()>(IMCTL_MODULE_ENTRY)();
     if (module == nullptr) {
       return Status(IMCTL_FAILED_PRECONDITION, name + ": it refuses to be loaded here");

@@ -2,6 +2,7 @@
 #ifndef IMCTL_HOST_CORE_MODULE_LOADER_H
 #define IMCTL_HOST_CORE_MODULE_LOADER_H
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -58,8 +59,10 @@ struct LoadedCode {
   std::shared_ptr<const void> code;  // keeps it mapped
   const imctl_module* module = nullptr;
 };
-// Loads the shared object and asks it for its module. `name` is what errors call it.
-Result<LoadedCode> load_code(LoadableFile file, const std::string& name);
+// Loads the shared object and asks it for its module. `name` is what errors call it. `stays` is
+// told if the code is still mapped after it was let go of.
+Result<LoadedCode> load_code(LoadableFile file, const std::string& name,
+                             std::function<void(const std::string&)> stays);
 
 }  // namespace imctl::host
 

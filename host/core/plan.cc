@@ -8,6 +8,7 @@
 
 #include "core/module_loader.h"
 #include "core/module_order.h"
+#include "road/rules.h"
 
 namespace imctl::host {
 namespace {
@@ -186,9 +187,9 @@ class Planner {
           if (path.empty()) continue;
           auto [at, fresh] = owners.emplace(path, module->name());
           if (fresh) continue;
-          return {IMCTL_FAILED_PRECONDITION, "modules " + at->second + " and " + module->name() +
-                                                 " both have the verb '" + path +
-                                                 "': switch one off (host.modules)"};
+          return {IMCTL_FAILED_PRECONDITION,
+                  "modules " + at->second + " and " + module->name() + " both have the verb '" +
+                      path + "': switch one off (host.modules)" + named(Rule::kVerbs)};
         }
       }
     }

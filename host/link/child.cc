@@ -38,7 +38,7 @@ Result<std::unique_ptr<Child>> Child::start(const std::string& runner, Hello hel
                                             Instance* instance, std::function<void()> wake) {
   std::unique_ptr<Child> child(new Child(std::move(hello), instance, std::move(wake)));
   const std::string& name = child->hello_.name;
-  auto process = ChildProcess::start(runner, name);
+  auto process = ChildProcess::start(runner, {runner, name});
   if (!process.ok()) return process.status();
   child->process_ = std::move(*process);
   auto lines = [self = child.get()](const char* which) {

@@ -73,7 +73,7 @@ std::vector<char*> environment_of_child() {
 }  // namespace
 
 Result<std::unique_ptr<ChildProcess>> ChildProcess::start(const std::string& program,
-                                                          const std::string& argument) {
+                                                          std::vector<std::string> words) {
   if (access(program.c_str(), X_OK) != 0) {
     return Status(IMCTL_FAILED_PRECONDITION,
                   "it is to run in a process of its own, but " + program +
@@ -110,13 +110,13 @@ Result<std::unique_ptr<ChildProcess>> ChildProcess::start(const std::string& pro
   posix_spawnattr_setsigmask(&attributes, &none);
   posix_spawnattr_setsigdefault(&attributes, &all);
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-  std::string name = argument;
-  std::string path = program;
-  std::array<char*, 3> arguments{path.data(), name.data(), nullptr};
+  std::vector<char*> arguments;
+  for (std::string& word : words) arguments.push_back(word.data());
+  arguments.push_back(nullptr);
   std::vector<char*> environment = environment_of_child();
   pid_t pid = 0;
-  int error =
-      posix_spawn(&pid, path.c_str(), &actions, &attributes, arguments.data(), environment.data());
+  int error = posix_spawn(&pid, program.c_str(), &actions, &attributes, arguments.data(),
+                          environment.data());
   posix_spawn_file_actions_destroy(&actions);
   posix_spawnattr_destroy(&attributes);
   if (error != 0) return cannot(program, "spawn", error);

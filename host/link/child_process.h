@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "imctl/status.h"
 
@@ -18,10 +19,11 @@ class ChildProcess {
   // Our ends of what the child has as kLinkDescriptor, kAskDescriptor, standard output and error.
   enum Pipe { kLink, kAsk, kOut, kErr, kPipes };
 
-  // Starts `program` with `argument`. The child gets our environment but for what sets the host up.
-  // The calling thread must outlive the child: the child may ask the kernel to end with it.
+  // Starts `program`, which is called `words[0]`, with the other words. The child gets our
+  // environment but for what sets the host up. The calling thread must outlive the child: the child
+  // may ask the kernel to end with it.
   static Result<std::unique_ptr<ChildProcess>> start(const std::string& program,
-                                                     const std::string& argument);
+                                                     std::vector<std::string> words);
   ChildProcess(const ChildProcess&) = delete;
   ChildProcess& operator=(const ChildProcess&) = delete;
   // Kills it if it has not ended, and waits for that.

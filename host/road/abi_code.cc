@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "road/contain.h"
+
 namespace imctl::host {
 namespace {
 
@@ -11,15 +13,19 @@ class AbiCode final : public ModuleCode {
       : code_(std::move(code)), module_(module) {}
 
   Status create(imctl_host* host) override {
-    if (module_ == nullptr || !IMCTL_HAS(module_, destroy) || module_->create == nullptr ||
-        module_->methods == nullptr || module_->destroy == nullptr) {
-      return {IMCTL_FAILED_PRECONDITION,
-              "its imctl_module is too short or lacks create, methods or destroy"};
-    }
     if (module_->abi != IMCTL_ABI) {
-      return {
-          IMCTL_FAILED_PRECONDITION,
-          "its code says module ABI " + std::to_string(module_->abi) + ", its manifest another"};
+      return {IMCTL_FAILED_PRECONDITION, "its code says module ABI " +
+                                             std::to_string(module_->abi) +
+                                             ", its manifest another" + named(Rule::kAbi)};
+    }
+    if (!IMCTL_HAS(module_, destroy)) {
+      return {IMCTL_FAILED_PRECONDITION, "its imctl_module has only " +
+                                             std::to_string(module_->struct_size) +
+                                             " bytes: too short" + named(Rule::kSizes)};
+    }
+    if (module_->create == nullptr || module_->methods == nullptr || module_->destroy == nullptr) {
+      return {IMCTL_FAILED_PRECONDITION,
+              "its imctl_module lacks create, methods or destroy" + named(Rule::kSlots)};
     }
     Status status =
         run([&](imctl_error* error) { return module_->create(host, &instance_, error); });
@@ -29,18 +35,28 @@ class AbiCode final : public ModuleCode {
 
   Result<std::map<std::string, imctl_method>> methods() override {
     size_t count = 0;
-    const imctl_method* method = module_->methods(instance_, &count);
+    const imctl_method* method = nullptr;
+    Status given = run([&](imctl_error* /*none*/) {
+      method = module_->methods(instance_, &count);
+      return IMCTL_OK;
+    });
+    if (!given.ok()) return given;
     std::map<std::string, imctl_method> handlers;
     for (size_t i = 0; i < count; ++i) {
-      if (!IMCTL_HAS(method, user) || method->start == nullptr) {
+      if (method == nullptr || !IMCTL_HAS(method, user)) {
         return Status(IMCTL_FAILED_PRECONDITION,
-                      "its method " + std::to_string(i) + " is too short or has no handler");
+                      "its method " + std::to_string(i) + " is too short" + named(Rule::kSizes));
+      }
+      if (method->start == nullptr) {
+        return Status(IMCTL_FAILED_PRECONDITION, "its method " +
+                                                     std::string(to_view(method->name)) +
+                                                     " has no handler" + named(Rule::kSlots));
       }
       std::string name(to_view(method->name));
       imctl_method entry = *method;
       entry.name = {};
       if (!handlers.emplace(name, entry).second) {
-        return Status(IMCTL_FAILED_PRECONDITION, "two handlers for " + name);
+        return Status(IMCTL_FAILED_PRECONDITION, "two handlers for " + name + named(Rule::kSlots));
       }
       method = reinterpret_cast<const imctl_method*>(reinterpret_cast<const char*>(method) +
                                                      method->struct_size);
@@ -94,7 +110,11 @@ class AbiCode final : public ModuleCode {
     auto item = [](void* sink, imctl_str name, imctl_str value) {
       static_cast<State*>(sink)->emplace_back(to_view(name), to_view(value));
     };
-    offered->report(instance_, item, &state);
+    Status reported = run([&](imctl_error* /*none*/) {
+      offered->report(instance_, item, &state);
+      return IMCTL_OK;
+    });
+    if (!reported.ok()) return reported;
     return state;
   }
 
@@ -109,7 +129,13 @@ class AbiCode final : public ModuleCode {
   template <class Table>
   const Table* table(const char* name) {
     if (!IMCTL_HAS(module_, get_table) || module_->get_table == nullptr) return nullptr;
-    return static_cast<const Table*>(module_->get_table(instance_, to_str(name)));
+    const void* found = nullptr;
+    // One that throws offers nothing.
+    (void)run([&](imctl_error* /*none*/) {
+      found = module_->get_table(instance_, to_str(name));
+      return IMCTL_OK;
+    });
+    return static_cast<const Table*>(found);
   }
   const imctl_handover_table* handover() {
     const auto* offered = table<imctl_handover_table>(IMCTL_HANDOVER_TABLE);
@@ -123,7 +149,12 @@ class AbiCode final : public ModuleCode {
   template <class Step>
   static Status run(Step&& function) {
     imctl_error error{sizeof(imctl_error), 0, {}};
-    int32_t code = function(&error);
+    int32_t code = IMCTL_OK;
+    Status thrown;
+    contain(
+        "it", [&] { code = function(&error); },
+        [&](const std::string& what) { thrown = Status(IMCTL_INTERNAL, what); });
+    if (!thrown.ok()) return thrown;
     if (code == IMCTL_OK) return {};
     error.message[sizeof(error.message) - 1] = '\0';
     return {static_cast<imctl_code>(code),

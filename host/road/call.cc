@@ -7,6 +7,7 @@
 #include <random>
 
 #include "road/code_name.h"
+#include "road/contain.h"
 #include "road/instance.h"
 #include "road/method_table.h"
 #include "road/road.h"
@@ -51,6 +52,20 @@ std::string_view find(const Metadata& metadata, std::string_view key) {
 }  // namespace
 
 void CallRef::release(Call* call) { call->unref(); }
+
+// How long a handler may keep the host's thread.
+constexpr int64_t kHandlerGrace = 200'000'000;
+
+// The module may still have the handle, though it must not use it.
+void Call::destroy() {
+  if (instance_ == nullptr) {
+    delete this;
+    return;
+  }
+  std::shared_ptr<Instance> instance = std::move(instance_);
+  this->~Call();
+  bury(this, instance.get());
+}
 
 Call::Call(CallParams params, Caller* caller) : params_(std::move(params)), caller_(caller) {
   if (params_.call_id.empty()) params_.call_id = new_call_id();
@@ -123,7 +138,34 @@ void Call::run_on_pool(void* user) {
 
 void Call::run_handler() {
   imctl_buffer* request = method_->client_streams ? nullptr : params_.request.give();
-  entry_->start(entry_->user, this, &context_, request);
+  const bool watched = !method_->blocking && instance_->road()->bounds.watch_handlers;
+  const int64_t began = watched ? monotonic_now() : 0;
+  told("the handler", [&] { entry_->start(entry_->user, this, &context_, request); });
+  if (watched && monotonic_now() - began > kHandlerGrace) {
+    instance_->broke(Rule::kThreads, "the handler of " + method_->name +
+                                         ", which is not declared `blocking`, kept a thread of "
+                                         "the host for " +
+                                         std::to_string((monotonic_now() - began) / 1'000'000) +
+                                         " ms");
+  }
+}
+
+// Runs a piece of the callee's code. If it throws, nobody can say what it still had to do: the call
+// ends.
+template <class F>
+bool Call::told(const char* what, F&& event) {
+  return contain(what, std::forward<F>(event), [this](const std::string& thrown) {
+    instance_->broke(Rule::kExceptions, method_->name + ": " + thrown);
+    abandon();
+  });
+}
+
+void Call::abandon() {
+  auto open = ImctlCallState::kOpen;
+  if (!state.compare_exchange_strong(open, ImctlCallState::kFinished)) return;
+  finish(Status(IMCTL_INTERNAL, "module " + instance_->name() + " threw an exception at the host" +
+                                    named(Rule::kExceptions)),
+         BufferRef());
 }
 
 void Call::release_events() {
@@ -264,12 +306,25 @@ void Call::bind(const imctl_call_events& events, void* user) {
 
 void Call::read() {
   std::unique_lock lock(mutex_);
+  if (std::exchange(reading_, bound_)) {
+    lock.unlock();
+    instance_->broke(Rule::kCredit,
+                     method_->name + ": reads while a read is not answered yet: ignored");
+    return;
+  }
   inbound_.read_wanted = true;
   pump(lock);
 }
 
 void Call::write(BufferRef message) {
   std::unique_lock lock(mutex_);
+  if (std::exchange(writing_, bound_)) {
+    lock.unlock();
+    instance_->broke(
+        Rule::kCredit,
+        method_->name + ": writes while a write is not answered yet: the message is lost");
+    return;
+  }
   write_to(outbound_, std::move(message));
   pump(lock);
 }
@@ -328,6 +383,7 @@ void Call::cancel(Status status) {
     std::unique_lock lock(mutex_);
     if (cancelled() != 0 || caller_told_) return;
     cancel_code_.store(status.code(), std::memory_order_release);
+    cancelled_at_ = monotonic_now();
     status_ = std::move(status);
     reply_ = BufferRef();
     caller_ready_ = true;
@@ -456,19 +512,21 @@ bool Call::callee_step(std::unique_lock<std::mutex>& lock) {
   if (!bound_) return false;
   if (inbound_.read_wanted && (!inbound_.queue.empty() || inbound_.closed)) {
     inbound_.read_wanted = false;
+    reading_ = false;
     BufferRef message = inbound_.queue.empty() ? BufferRef() : pop(inbound_);
     if (events_.on_message == nullptr) return true;
     lock.unlock();
-    events_.on_message(events_user_, message.give());
+    told("on_message", [&] { events_.on_message(events_user_, message.give()); });
     lock.lock();
     return true;
   }
   if (outbound_.write_answer) {
     bool accepted = *outbound_.write_answer;
     outbound_.write_answer.reset();
+    writing_ = false;
     if (events_.on_written == nullptr) return true;
     lock.unlock();
-    events_.on_written(events_user_, accepted ? 1 : 0);
+    told("on_written", [&] { events_.on_written(events_user_, accepted ? 1 : 0); });
     lock.lock();
     return true;
   }
@@ -476,7 +534,7 @@ bool Call::callee_step(std::unique_lock<std::mutex>& lock) {
     cancel_told_ = true;
     if (events_.on_cancel == nullptr) return true;
     lock.unlock();
-    events_.on_cancel(events_user_, cancelled());
+    told("on_cancel", [&] { events_.on_cancel(events_user_, cancelled()); });
     lock.lock();
     return true;
   }
@@ -484,7 +542,9 @@ bool Call::callee_step(std::unique_lock<std::mutex>& lock) {
     Status status = std::move(*moving_);
     moving_.reset();
     lock.unlock();
-    if (events_.on_moving(events_user_) == 0) cancel(std::move(status));
+    int32_t ends_itself = 0;
+    told("on_moving", [&] { ends_itself = events_.on_moving(events_user_); });
+    if (ends_itself == 0) cancel(std::move(status));
     lock.lock();
     return true;
   }
@@ -503,10 +563,18 @@ void Call::retire_callee(std::unique_lock<std::mutex>& lock) {
     audited->instance->road()->audit_end(params_, *audited, request.view(), callee_status_);
     audited.reset();
   }
-  if (bound_ && events_.on_released != nullptr) events_.on_released(events_user_);
+  if (bound_ && events_.on_released != nullptr) {
+    told("on_released", [&] { events_.on_released(events_user_); });
+  }
   if (instance_ != nullptr) {
-    int64_t took = monotonic_now() - started_;
+    int64_t now = monotonic_now();
+    int64_t took = now - started_;
     params_.target->count(code, took);
+    if (left && now - cancelled_at_ > instance_->road()->bounds.grace) {
+      instance_->broke(Rule::kCancel, method_->name + " went on for " +
+                                          std::to_string((now - cancelled_at_) / 1'000'000) +
+                                          " ms after it was cancelled");
+    }
     if (instance_->road()->logs_calls()) log_end(*instance_->road(), code, took);
     instance_->untrack(this, request_bytes_);
   }

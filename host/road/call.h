@@ -21,12 +21,10 @@
 #include "imctl/module.h"
 #include "imctl/status.h"
 #include "road/buffer.h"
+#include "road/call_handle.h"
 #include "road/call_ref.h"
 #include "road/identity.h"
 #include "road/timer.h"
-
-// What the ABI's opaque handles are.
-struct imctl_call {};
 
 namespace imctl::host {
 
@@ -100,7 +98,7 @@ class Call final : public imctl_call {
 
   void ref() { refs_.fetch_add(1, std::memory_order_relaxed); }
   void unref() {
-    if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+    if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy();
   }
 
   // ---- the callee's end
@@ -123,6 +121,16 @@ class Call final : public imctl_call {
   }
   // The same for a caller whose transport does not say whether it left or its time was over.
   void caller_gone();
+  // Is there a message for caller_read?
+  bool has_message() {
+    std::lock_guard lock(mutex_);
+    return !outbound_.queue.empty();
+  }
+  // Has the module that serves it, if there is one, ended it too?
+  bool callee_ended() {
+    std::lock_guard lock(mutex_);
+    return callee_finished_;
+  }
   // From on_finish on.
   const Metadata& trailers() const { return trailers_; }
   std::string_view trailer(std::string_view key) const;
@@ -158,6 +166,8 @@ class Call final : public imctl_call {
   void watch_deadline(Timer* timer);
 
   const CallParams& params() const { return params_; }
+  // That serves it; nullptr as long as none does.
+  Instance* instance() const { return instance_.get(); }
   // Was it made, over whatever calls, on behalf of one that `instance` served?
   bool descends_from(const Instance* instance) const;
   const MethodInfo* method() const { return method_; }
@@ -178,6 +188,10 @@ class Call final : public imctl_call {
   };
 
   ~Call() = default;
+  void destroy();
+  template <class F>
+  bool told(const char* what, F&& event);
+  void abandon();
   void start_handler();
   void run_handler();
   void release_events();
@@ -222,6 +236,9 @@ class Call final : public imctl_call {
   bool callee_finished_ = false;
   bool callee_retired_ = false;
   bool cancel_told_ = false;
+  int64_t cancelled_at_ = 0;
+  bool reading_ = false;  // the callee waits for a message, or for its write to be accepted
+  bool writing_ = false;
   std::optional<Status> moving_;  // to be told; how it ends if the callee does not end it
   bool caller_ready_ = false;     // `status_` and `reply_` are what the caller will be told
   bool caller_told_ = false;

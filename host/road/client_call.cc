@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "road/contain.h"
 #include "road/instance.h"
 #include "road/method_table.h"
 #include "road/road.h"
@@ -19,7 +20,14 @@ ClientCall* ClientCall::start(Instance* from, const imctl_target* target,
                               const imctl_client_events& events, void* user) {
   auto* made = new ClientCall(from, events, user);
   from->gate().enter_again();
-  Call* parent = options.parent == nullptr ? nullptr : Call::from(options.parent);
+  // Of a call that is over there is nothing to inherit, and nobody on whose behalf it could be
+  // made.
+  Call* parent = nullptr;
+  bool orphan = false;
+  if (options.parent != nullptr) {
+    parent = open_call(options.parent, "makes a call on behalf");
+    orphan = parent == nullptr;
+  }
   CallParams params = params_from(from, target, parent, options.flags, options.timeout);
   if (IMCTL_HAS(&options, metadata_count)) {
     for (size_t i = 0; i < options.metadata_count; ++i) {
@@ -29,6 +37,12 @@ ClientCall* ClientCall::start(Instance* from, const imctl_target* target,
   }
   params.request = std::move(request);
   made->call_ = CallRef(new Call(std::move(params), made));
+  if (orphan) {
+    made->call().refuse(*from->road(), Status(IMCTL_CANCELLED,
+                                              "the call that this one was to be made for was "
+                                              "finished before"));
+    return made;
+  }
   from->road()->dispatcher().start(made->call());
   return made;
 }
@@ -67,17 +81,25 @@ CallParams params_from(const Instance* from, const imctl_target* target, Call* p
   return params;
 }
 
+template <class F>
+void ClientCall::told(const char* what, F&& event) {
+  contain(what, std::forward<F>(event),
+          [this](const std::string& thrown) { from_->broke(Rule::kExceptions, thrown); });
+}
+
 void ClientCall::on_message(BufferRef message, bool /*more*/) {
-  if (events_.on_message != nullptr) events_.on_message(user_, message.give());
+  if (events_.on_message == nullptr) return;
+  told("on_message", [&] { events_.on_message(user_, message.give()); });
 }
 
 void ClientCall::on_written(bool accepted) {
-  if (events_.on_written != nullptr) events_.on_written(user_, accepted ? 1 : 0);
+  if (events_.on_written == nullptr) return;
+  told("on_written", [&] { events_.on_written(user_, accepted ? 1 : 0); });
 }
 
 void ClientCall::on_finish(const Status& status, BufferRef reply) {
   imctl_status raw = status.raw();
-  events_.on_finish(user_, status.ok() ? nullptr : &raw, reply.give());
+  told("on_finish", [&] { events_.on_finish(user_, status.ok() ? nullptr : &raw, reply.give()); });
   from_->gate().leave();
   release();
 }

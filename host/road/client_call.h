@@ -32,6 +32,8 @@ class ClientCall final : public imctl_client_call, public Caller {
   void on_finish(const Status& status, BufferRef reply) override;
 
  private:
+  template <class F>
+  void told(const char* what, F&& event);
   ClientCall(Instance* from, const imctl_client_events& events, void* user);
 
   std::atomic<int> refs_{2};  // the module's handle; on_finish's

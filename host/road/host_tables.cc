@@ -5,6 +5,7 @@
 #include "road/buffer.h"
 #include "road/call.h"
 #include "road/client_call.h"
+#include "road/contain.h"
 #include "road/instance.h"
 #include "road/road.h"
 
@@ -32,7 +33,14 @@ imctl_buffer* wrap_buffer(imctl_host* host, const void* data, size_t size, void 
       data, size,
       [](void* held) {
         auto* wrapped = static_cast<WrappedBytes*>(held);
-        if (wrapped->release != nullptr) wrapped->release(wrapped->user);
+        contain(
+            "the release function of a buffer",
+            [&] {
+              if (wrapped->release != nullptr) wrapped->release(wrapped->user);
+            },
+            [&](const std::string& thrown) {
+              wrapped->instance->broke(Rule::kExceptions, thrown);
+            });
         wrapped->instance->gate().leave();
         delete wrapped;
       },
@@ -40,14 +48,16 @@ imctl_buffer* wrap_buffer(imctl_host* host, const void* data, size_t size, void 
 }
 
 void finish(imctl_call* call, const imctl_status* status, imctl_buffer* reply) {
-  Call::from(call)->finish(Status(status), BufferRef(reply));
+  BufferRef taken(reply);
+  if (take_handle(call)) Call::from(call)->finish(Status(status), std::move(taken));
 }
 
 void log(imctl_host* host, int32_t level, const imctl_call* call, imctl_str text) {
   const Instance& instance = *handle(host).instance;
   if (!instance.log_enabled(level)) return;
   handle(host).road->write_log(static_cast<imctl_log_level>(level), instance.name(),
-                               call == nullptr ? nullptr : Call::from(call), to_view(text));
+                               call == nullptr ? nullptr : open_call(call, "logs a line"),
+                               to_view(text));
 }
 
 int32_t log_enabled(imctl_host* host, int32_t level) {
@@ -60,16 +70,27 @@ constexpr imctl_call_table kCallTable = {
     sizeof(imctl_call_table),
     0,
     [](imctl_call* call, const imctl_call_events* events, void* user) {
-      Call::from(call)->bind(*events, user);
+      if (Call* open = open_call(call, "binds events")) open->bind(*events, user);
     },
-    [](imctl_call* call) { Call::from(call)->read(); },
-    [](imctl_call* call, imctl_buffer* message) { Call::from(call)->write(BufferRef(message)); },
-    [](imctl_call* call) { return Call::from(call)->cancelled(); },
-    [](imctl_call* call, imctl_str key) {
-      return to_str(Call::from(call)->metadata(to_view(key)));
+    [](imctl_call* call) {
+      if (Call* open = open_call(call, "reads")) open->read();
+    },
+    [](imctl_call* call, imctl_buffer* message) {
+      BufferRef taken(message);
+      if (Call* open = open_call(call, "writes")) open->write(std::move(taken));
+    },
+    [](imctl_call* call) -> int32_t {
+      const Call* open = open_call(call, "asks for the cancel");
+      return open == nullptr ? IMCTL_CANCELLED : open->cancelled();
+    },
+    [](imctl_call* call, imctl_str key) -> imctl_str {
+      const Call* open = open_call(call, "reads metadata");
+      return open == nullptr ? imctl_str{} : to_str(open->metadata(to_view(key)));
     },
     [](imctl_call* call, imctl_str key, imctl_str value) {
-      Call::from(call)->add_trailer(to_view(key), to_view(value));
+      if (Call* open = open_call(call, "adds a trailer")) {
+        open->add_trailer(to_view(key), to_view(value));
+      }
     }};
 
 // ---- imctl.client/1

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "imctl/retry.h"
 #include "road/call.h"
+#include "road/contain.h"
 #include "road/host_tables.h"
 #include "road/road.h"
 
@@ -41,6 +43,7 @@ Instance::Instance(Road* road, InstanceSpec spec, std::unique_ptr<ModuleCode> co
   static_cast<imctl_host&>(handle_) = host_functions();
   handle_.road = road;
   handle_.instance = this;
+  pool_.on_throw([this](const std::string& thrown) { broke(Rule::kExceptions, thrown); });
 }
 
 Instance::~Instance() { destroy(); }
@@ -50,7 +53,11 @@ void Instance::destroy() {
   pool_.stop();
   std::lock_guard lock(code_mutex_);
   if (code_ == nullptr) return;
-  if (created_) code_->destroy();
+  if (created_) {
+    contain(
+        "destroy", [this] { code_->destroy(); },
+        [this](const std::string& thrown) { broke(Rule::kExceptions, thrown); });
+  }
   code_.reset();
 }
 
@@ -75,6 +82,33 @@ Status Instance::in_words(const char* step, Status status) {
   return {status.code(), "module " + name() + ": " + step + ": " + status.message()};
 }
 
+template <class Step>
+Status Instance::within_grace(const char* step, Step&& taken) {
+  const int64_t began = monotonic_now();
+  Status status = in_words(step, taken());
+  if (int64_t took = monotonic_now() - began; took > road_->bounds.grace) {
+    broke(Rule::kStop, std::string(step) + " took " + std::to_string(took / 1'000'000) + " ms");
+  }
+  return status;
+}
+
+void Instance::broke(Rule rule, const std::string& how) {
+  road_->metrics()
+      .get(IMCTL_COUNTER, "imctl_module_rule_breaches_total",
+           "module=\"" + name() + "\",rule=\"" + std::to_string(number_of(rule)) + "\"",
+           "How often a module did what no module may")
+      ->add(1);
+  constexpr int64_t kOften = 1'000'000'000;
+  std::atomic<int64_t>& told = told_breach_[number_of(rule) - 1];
+  int64_t before = told.load();
+  int64_t now = monotonic_now();
+  if (before != 0 && now - before < kOften) return;
+  if (!told.compare_exchange_strong(before, now)) return;
+  // At the end of what the module threw it stands already.
+  std::string line = how.ends_with(named(rule)) ? how : how + named(rule);
+  road_->log(IMCTL_LOG_ERROR, name(), nullptr, line);
+}
+
 Status Instance::create() {
   Status status = in_words("create", code_->create(&handle_));
   if (!status.ok()) return status;
@@ -90,14 +124,15 @@ Status Instance::find_handlers() {
   if (!handlers.ok()) return refuse(handlers.status().message());
   for (const MethodInfo& info : spec_.methods) {
     auto found = handlers->find(info.name);
-    if (found == handlers->end()) return refuse("it has no handler for " + info.name);
+    if (found == handlers->end())
+      return refuse("it has no handler for " + info.name + named(Rule::kSlots));
     served_.push_back({info, found->second});
     if (!code_->handlers_block()) served_.back().info.blocking = false;
     handlers->erase(found);
   }
   if (handlers->empty()) return {};
   return refuse("its handler " + handlers->begin()->first +
-                " is for no method of the services it serves");
+                " is for no method of the services it serves" + named(Rule::kSlots));
 }
 
 Status Instance::prepare(const ModuleSettings& settings) {
@@ -123,7 +158,7 @@ Status Instance::drain(std::chrono::steady_clock::time_point until) {
   Status quiesced;
   if (activated_) {
     state_ = InstanceState::kStopping;
-    quiesced = in_words("quiesce", code_->quiesce());
+    quiesced = within_grace("quiesce", [this] { return code_->quiesce(); });
     for (const CallRef& call : calls_in_flight(true)) call->move(leaving());
     if (!gate_.wait_empty(until)) {
       for (const CallRef& call : calls_in_flight(false)) call->cancel(leaving());
@@ -133,14 +168,17 @@ Status Instance::drain(std::chrono::steady_clock::time_point until) {
   // looked at again after each of them has ended.
   until = std::max(until, std::chrono::steady_clock::now()) + kGrace;
   if (!gate_.wait_empty(until)) return stuck();
-  pool_.stop();
+  (void)within_grace("to end the work on its pool", [this] {
+    pool_.stop();
+    return Status();
+  });
   if (!gate_.wait_empty(until)) return stuck();
   return quiesced;
 }
 
 Status Instance::deactivate() {
   if (!std::exchange(activated_, false)) return {};
-  Status status = in_words("deactivate", code_->deactivate());
+  Status status = within_grace("deactivate", [this] { return code_->deactivate(); });
   if (!gate_.wait_empty(std::chrono::steady_clock::now() + kGrace)) return stuck();
   if (status.ok()) state_ = InstanceState::kStopped;
   return status;
@@ -159,9 +197,17 @@ Status Instance::stop(std::chrono::steady_clock::time_point until) {
 Status Instance::stuck() {
   stuck_ = true;
   state_ = InstanceState::kFailed;
-  return {IMCTL_DEADLINE_EXCEEDED,
-          "module " + name() + ": " + std::to_string(gate_.inside()) +
-              " calls did not end after they were cancelled: it cannot be unloaded"};
+  std::string methods;
+  {
+    std::lock_guard lock(calls_mutex_);
+    std::set<std::string> names;
+    for (const Call* call : calls_) names.insert(call->method()->name);
+    for (const std::string& name : names) methods.append(methods.empty() ? "" : ", ").append(name);
+  }
+  return {IMCTL_DEADLINE_EXCEEDED, "module " + name() + ": " + std::to_string(gate_.inside()) +
+                                       " calls did not end after they were cancelled" +
+                                       (methods.empty() ? "" : " (" + methods + ")") +
+                                       ": it cannot be unloaded" + named(Rule::kFinishes)};
 }
 
 Status Instance::apply(const ModuleSettings& settings) {

@@ -2,6 +2,7 @@
 #ifndef IMCTL_HOST_ROAD_INSTANCE_H
 #define IMCTL_HOST_ROAD_INSTANCE_H
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <memory>
@@ -16,6 +17,7 @@
 #include "road/method_table.h"
 #include "road/module_code.h"
 #include "road/pool.h"
+#include "road/rules.h"
 
 namespace imctl::host {
 
@@ -119,6 +121,10 @@ class Instance {
   Result<BufferRef> save();
   Status restore(const BufferRef& state);
 
+  // Its code did what no module may; once a second for each rule it is logged, always counted.
+  // [any]
+  void broke(Rule rule, const std::string& how);
+
   // Whether its services can do their work, as the module says.
   void set_health(bool serving, std::string_view reason);
   bool is_serving() const { return serving_.load(); }
@@ -141,6 +147,8 @@ class Instance {
 
  private:
   Status in_words(const char* step, Status status);
+  template <class Step>
+  Status within_grace(const char* step, Step&& taken);
   Status find_handlers();
   std::vector<CallRef> calls_in_flight(bool streams_only);
   Status stuck();
@@ -163,6 +171,7 @@ class Instance {
   std::unordered_set<Call*> calls_;
   bool ending_streams_ = false;
   std::atomic<int64_t> stream_bytes_{0};
+  std::array<std::atomic<int64_t>, kRules> told_breach_{};  // when
   std::atomic<bool> serving_{true};
   mutable std::mutex health_mutex_;
   std::string health_reason_;

@@ -4,6 +4,8 @@
 
 #include <utility>
 
+#include "road/contain.h"
+
 namespace imctl::host {
 namespace {
 thread_local const Pool* current_pool = nullptr;
@@ -48,7 +50,8 @@ void Pool::work_loop(Lane& lane) {
     lane.queue.pop_front();
     lane.bytes -= work.bytes;
     lock.unlock();
-    work.run(work.user);
+    contain(
+        "work on its pool", [&] { work.run(work.user); }, on_throw_);
     lock.lock();
   }
 }

@@ -6,9 +6,11 @@
 #include <condition_variable>
 #include <cstddef>
 #include <deque>
+#include <functional>
 #include <mutex>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace imctl::host {
@@ -45,6 +47,9 @@ class Pool {
   // Is the calling thread one of this pool's?
   bool on_thread() const;
 
+  // Who is told what work threw. Before the first work.
+  void on_throw(std::function<void(const std::string&)> told) { on_throw_ = std::move(told); }
+
   // Runs what was accepted, then joins. Not from a thread of its own.
   void stop();
   // Takes work again after a stop.
@@ -68,6 +73,7 @@ class Pool {
 
   const std::string name_;
   const Limits limits_;
+  std::function<void(const std::string&)> on_throw_;
   std::mutex mutex_;
   Lane outer_{limits_.threads, {}, 0, 0, 0, {}};
   Lane nested_{limits_.threads * kNesting, {}, 0, 0, 0, {}};

@@ -44,6 +44,11 @@ class Road {
   struct Bounds {
     std::atomic<uint32_t> max_depth{16};
     std::atomic<int64_t> max_in_flight{INT64_MAX};
+    // How long a call may go on after it was cancelled, and a step of stopping take, before that is
+    // told of the module; nanoseconds. Set before the first call.
+    int64_t grace = 5'000'000'000;
+    // Whether it is said when a handler keeps a thread of the host. Set before the first.
+    bool watch_handlers = false;
     // Else calls come from a road that checked them, and go to one that will. Set before the first.
     bool checked = true;
   };

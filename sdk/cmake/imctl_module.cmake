@@ -2,10 +2,13 @@
 #   MANIFEST module.txtpb          text form of imctl.Manifest without descriptors and ABI fields
 #   PROTOS file.proto...           compiled into the module, relative to PROTO_ROOT
 #   SOURCES file.cc...
-#   [PROTO_ROOT dir]...            import folders, the module's own first; default: proto/
+#   [PROTO_ROOT dir]...            import folders, the module's own first; default: proto/. The SDK's own
+#                                  .proto files (imctl/storage/v1/records.proto, ...) are always found
 #   [VERSION x.y.z]                default: PROJECT_VERSION
 #   [OUTPUT_DIRECTORY dir]
 #   [LIBRARIES target...]
+#   [MESSAGES c++|c|none]          the message code that is made: C++ (protobuf's lite runtime, the default),
+#                                  C (protobuf-c), or none: the module brings its own
 #   [BUILTIN])                     an object library for the host itself instead of a .so
 #
 # Makes NAME.so so that its message code cannot collide with another module's in one process:
@@ -13,18 +16,19 @@
 #     the same path would abort the process there);
 #   - hidden visibility, no GNU_UNIQUE symbols and a version script: one exported symbol, and dlclose
 #     really unmaps.
+# `install(TARGETS NAME DESTINATION ...)` puts it where it is to be; ${IMCTL_MODULE_DIR} is where imctl looks.
 
 include_guard(GLOBAL)
 find_package(Protobuf REQUIRED)
 
-if(NOT IMCTL_SDK_DIR)
-  get_filename_component(IMCTL_SDK_DIR "${CMAKE_CURRENT_LIST_DIR}/.." ABSOLUTE)
-endif()
-set(IMCTL_SDK_INCLUDE "${IMCTL_SDK_DIR}/include")
-if(NOT IMCTL_SDK_PROTO)
-  set(IMCTL_SDK_PROTO "${IMCTL_SDK_DIR}/proto")
-endif()
 set(IMCTL_CMAKE_DIR "${CMAKE_CURRENT_LIST_DIR}")
+# An installation has them elsewhere than the sources, and its imctl-config.cmake says where.
+if(NOT IMCTL_SDK_INCLUDE)
+  get_filename_component(IMCTL_SDK_DIR "${CMAKE_CURRENT_LIST_DIR}/.." ABSOLUTE)
+  set(IMCTL_SDK_INCLUDE "${IMCTL_SDK_DIR}/include")
+  set(IMCTL_SDK_PROTO "${IMCTL_SDK_DIR}/proto")
+  set(IMCTL_SDK_SHARE "${IMCTL_CMAKE_DIR}")
+endif()
 
 # While the ABI is 0, module and host must be built with the same text of module.h.
 file(SHA256 "${IMCTL_SDK_INCLUDE}/imctl/module.h" IMCTL_ABI_PIN)
@@ -32,7 +36,7 @@ set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS
   "${IMCTL_SDK_INCLUDE}/imctl/module.h")
 
 function(imctl_add_module NAME)
-  cmake_parse_arguments(ARG "BUILTIN" "MANIFEST;VERSION;OUTPUT_DIRECTORY"
+  cmake_parse_arguments(ARG "BUILTIN" "MANIFEST;VERSION;OUTPUT_DIRECTORY;MESSAGES"
     "PROTOS;SOURCES;PROTO_ROOT;LIBRARIES" ${ARGN})
   if(ARG_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "imctl_add_module(${NAME}): what is '${ARG_UNPARSED_ARGUMENTS}'?")
@@ -40,19 +44,50 @@ function(imctl_add_module NAME)
   if(NOT ARG_VERSION)
     set(ARG_VERSION "${PROJECT_VERSION}")
   endif()
+  if(NOT ARG_VERSION)
+    message(FATAL_ERROR "imctl_add_module(${NAME}): give VERSION here or in project()")
+  endif()
   if(NOT ARG_PROTO_ROOT)
     set(ARG_PROTO_ROOT "${CMAKE_CURRENT_SOURCE_DIR}/proto")
   endif()
   get_filename_component(manifest_text "${ARG_MANIFEST}" ABSOLUTE)
 
+  # How message code is made, how its files end, and what they need.
+  set(runtime "")
+  set(plugin "")
+  if(NOT ARG_MESSAGES OR ARG_MESSAGES STREQUAL "c++")
+    set(message_option "--cpp_out=lite:")
+    set(endings .pb.cc .pb.h)
+    set(runtime protobuf::libprotobuf)
+    set(stand_ins "${IMCTL_SDK_INCLUDE}/imctl/lite")
+  elseif(ARG_MESSAGES STREQUAL "c")
+    find_program(IMCTL_PROTOC_GEN_C protoc-gen-c)
+    find_library(IMCTL_PROTOBUF_C protobuf-c)
+    if(NOT IMCTL_PROTOC_GEN_C OR NOT IMCTL_PROTOBUF_C)
+      message(FATAL_ERROR "imctl_add_module(${NAME}): MESSAGES c needs protobuf-c "
+        "(Debian: protobuf-c-compiler and libprotobuf-c-dev)")
+    endif()
+    set(plugin "--plugin=${IMCTL_PROTOC_GEN_C}")
+    set(message_option "--c_out=")
+    set(endings .pb-c.c .pb-c.h)
+    set(runtime "${IMCTL_PROTOBUF_C}")
+    set(stand_ins "${IMCTL_SDK_INCLUDE}/imctl/c")
+  elseif(ARG_MESSAGES STREQUAL "none")
+    set(message_option "")
+    set(stand_ins "")
+  else()
+    message(FATAL_ERROR "imctl_add_module(${NAME}): MESSAGES is c++, c or none, not ${ARG_MESSAGES}")
+  endif()
+
   set(gen "${CMAKE_CURRENT_BINARY_DIR}/${NAME}.gen")
   file(MAKE_DIRECTORY "${gen}")
   set(imports "")
-  foreach(root IN LISTS ARG_PROTO_ROOT)
+  set(roots "")
+  foreach(root IN LISTS ARG_PROTO_ROOT IMCTL_SDK_PROTO)
     get_filename_component(root "${root}" ABSOLUTE)
+    list(APPEND roots "${root}")
     list(APPEND imports "-I${root}")
   endforeach()
-  list(APPEND imports "-I${IMCTL_SDK_PROTO}")
 
   # Message code.
   set(generated "")
@@ -60,22 +95,26 @@ function(imctl_add_module NAME)
   foreach(proto IN LISTS ARG_PROTOS)
     string(REGEX REPLACE "\\.proto$" "" stem "${proto}")
     set(found "")
-    foreach(root IN LISTS ARG_PROTO_ROOT)
-      get_filename_component(root "${root}" ABSOLUTE)
+    foreach(root IN LISTS roots)
       if(EXISTS "${root}/${proto}" AND NOT found)
         set(found "${root}/${proto}")
       endif()
     endforeach()
     if(NOT found)
-      message(FATAL_ERROR "imctl_add_module(${NAME}): ${proto} is in none of ${ARG_PROTO_ROOT}")
+      message(FATAL_ERROR "imctl_add_module(${NAME}): ${proto} is in none of ${roots}")
     endif()
     list(APPEND proto_files "${found}")
-    add_custom_command(
-      OUTPUT "${gen}/${stem}.pb.cc" "${gen}/${stem}.pb.h"
-      COMMAND protobuf::protoc "--cpp_out=lite:${gen}" ${imports} "${proto}"
-      DEPENDS "${found}"
-      VERBATIM)
-    list(APPEND generated "${gen}/${stem}.pb.cc")
+    if(message_option)
+      set(made "${endings}")
+      list(TRANSFORM made PREPEND "${gen}/${stem}")
+      add_custom_command(
+        OUTPUT ${made}
+        COMMAND protobuf::protoc ${plugin} "${message_option}${gen}" ${imports} "${proto}"
+        DEPENDS "${found}"
+        VERBATIM)
+      list(GET made 0 code)
+      list(APPEND generated "${code}")
+    endif()
   endforeach()
 
   # The manifest: its own files with their comments, then all imports without, then the text's fields.
@@ -103,8 +142,9 @@ function(imctl_add_module NAME)
     DEPENDS "${manifest_text}" "${gen}/abi.txtpb" ${proto_files}
             "${IMCTL_SDK_PROTO}/imctl/manifest.proto" "${IMCTL_SDK_PROTO}/imctl/options.proto"
     VERBATIM)
-  set(IMCTL_MANIFEST_FILE "${manifest}")
-  configure_file("${IMCTL_CMAKE_DIR}/manifest.c.in" "${gen}/manifest.c" @ONLY)
+  file(WRITE "${gen}/manifest.c.new"
+    "#define IMCTL_MANIFEST_FILE \"${manifest}\"\n#include \"${IMCTL_SDK_SHARE}/manifest.c\"\n")
+  configure_file("${gen}/manifest.c.new" "${gen}/manifest.c" COPYONLY)
   set_source_files_properties("${gen}/manifest.c" PROPERTIES OBJECT_DEPENDS "${manifest}")
   # Generated code is not held to our warnings.
   set_source_files_properties(${generated} PROPERTIES COMPILE_OPTIONS "-w")
@@ -115,8 +155,8 @@ function(imctl_add_module NAME)
     add_library(${NAME} MODULE ${ARG_SOURCES} ${generated} "${gen}/manifest.c")
     set_target_properties(${NAME} PROPERTIES PREFIX "" OUTPUT_NAME "${NAME}")
     target_link_options(${NAME} PRIVATE
-      "-Wl,--version-script=${IMCTL_CMAKE_DIR}/module.map" "-Wl,--no-undefined")
-    set_property(TARGET ${NAME} APPEND PROPERTY LINK_DEPENDS "${IMCTL_CMAKE_DIR}/module.map")
+      "-Wl,--version-script=${IMCTL_SDK_SHARE}/module.map" "-Wl,--no-undefined")
+    set_property(TARGET ${NAME} APPEND PROPERTY LINK_DEPENDS "${IMCTL_SDK_SHARE}/module.map")
     if(ARG_OUTPUT_DIRECTORY)
       set_target_properties(${NAME} PROPERTIES LIBRARY_OUTPUT_DIRECTORY "${ARG_OUTPUT_DIRECTORY}")
     endif()
@@ -124,12 +164,19 @@ function(imctl_add_module NAME)
   set_target_properties(${NAME} PROPERTIES
     POSITION_INDEPENDENT_CODE ON
     CXX_VISIBILITY_PRESET hidden C_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
-  target_compile_features(${NAME} PRIVATE cxx_std_20 c_std_11)
+  if(CMAKE_CXX_COMPILER_LOADED)
+    target_compile_features(${NAME} PRIVATE cxx_std_20 c_std_11)
+  else()
+    target_compile_features(${NAME} PRIVATE c_std_11)
+  endif()
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     target_compile_options(${NAME} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fno-gnu-unique>)
   endif()
   target_include_directories(${NAME} PRIVATE "${IMCTL_SDK_INCLUDE}")
-  target_include_directories(${NAME} SYSTEM PRIVATE
-    "${IMCTL_SDK_INCLUDE}/imctl/lite" "${gen}")
-  target_link_libraries(${NAME} PRIVATE protobuf::libprotobuf ${ARG_LIBRARIES})
+  target_include_directories(${NAME} SYSTEM PRIVATE ${stand_ins} "${gen}")
+  target_link_libraries(${NAME} PRIVATE ${runtime} ${ARG_LIBRARIES})
+  # For imctl_add_module_test.
+  set_target_properties(${NAME} PROPERTIES
+    IMCTL_MESSAGE_CODE "${generated}" IMCTL_MESSAGE_INCLUDE "${gen};${stand_ins}"
+    IMCTL_MESSAGE_RUNTIME "${runtime}")
 endfunction()

@@ -1,0 +1,73 @@
+#include "road/call_handle.h"
+
+#include <array>
+#include <cstddef>
+#include <new>
+#include <string>
+
+#include "road/call.h"
+#include "road/instance.h"
+#include "road/rules.h"
+
+namespace imctl::host {
+namespace {
+
+// What is left of a call.
+struct Grave : imctl_call {
+  Instance* instance;
+};
+static_assert(sizeof(Grave) <= sizeof(Call));
+
+constexpr size_t kGraves = 256;
+
+struct Yard {
+  std::array<std::atomic<void*>, kGraves> graves{};
+  std::atomic<size_t> next{0};
+};
+Yard& yard() {
+  static Yard all;
+  return all;
+}
+
+Instance* owner_of(const imctl_call* handle) {
+  if (handle->state.load(std::memory_order_acquire) == ImctlCallState::kGone) {
+    return static_cast<const Grave*>(handle)->instance;
+  }
+  return Call::from(handle)->instance();
+}
+
+}  // namespace
+
+const Call* open_call(const imctl_call* handle, const char* what) {
+  if (handle->state.load(std::memory_order_acquire) == ImctlCallState::kOpen) {
+    return Call::from(handle);
+  }
+  owner_of(handle)->broke(Rule::kUseAfterFinish,
+                          std::string(what) + " of a call that it has finished: ignored");
+  return nullptr;
+}
+
+Call* open_call(imctl_call* handle, const char* what) {
+  return const_cast<Call*>(open_call(static_cast<const imctl_call*>(handle), what));
+}
+
+bool take_handle(imctl_call* handle) {
+  auto open = ImctlCallState::kOpen;
+  if (handle->state.compare_exchange_strong(open, ImctlCallState::kFinished,
+                                            std::memory_order_acq_rel)) {
+    return true;
+  }
+  owner_of(handle)->broke(Rule::kFinishOnce, "finishes a call that it has finished: ignored");
+  return false;
+}
+
+void bury(void* memory, Instance* instance) {
+  auto* grave = new (memory) Grave;
+  grave->instance = instance;
+  grave->state.store(ImctlCallState::kGone, std::memory_order_release);
+  Yard& all = yard();
+  size_t place = all.next.fetch_add(1, std::memory_order_relaxed) % kGraves;
+  ::operator delete(all.graves[place].exchange(memory, std::memory_order_acq_rel));
+}
+
+}  // namespace imctl::host
