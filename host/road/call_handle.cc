@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <new>
 #include <string>
+#include <utility>
 
 #include "road/call.h"
 #include "road/instance.h"
@@ -18,16 +19,19 @@ struct Grave : imctl_call {
 };
 static_assert(sizeof(Grave) <= sizeof(Call));
 
-constexpr size_t kGraves = 256;
+// Of each thread: others' memory would have to be fetched and given back across processors.
+constexpr size_t kGraves = 32;
 
 struct Yard {
-  std::array<std::atomic<void*>, kGraves> graves{};
-  std::atomic<size_t> next{0};
+  Yard() = default;
+  Yard(const Yard&) = delete;
+  Yard& operator=(const Yard&) = delete;
+  ~Yard() {
+    for (void* grave : graves) ::operator delete(grave);
+  }
+  std::array<void*, kGraves> graves{};
+  size_t next = 0;
 };
-Yard& yard() {
-  static Yard all;
-  return all;
-}
 
 Instance* owner_of(const imctl_call* handle) {
   if (handle->state.load(std::memory_order_acquire) == ImctlCallState::kGone) {
@@ -65,9 +69,9 @@ void bury(void* memory, Instance* instance) {
   auto* grave = new (memory) Grave;
   grave->instance = instance;
   grave->state.store(ImctlCallState::kGone, std::memory_order_release);
-  Yard& all = yard();
-  size_t place = all.next.fetch_add(1, std::memory_order_relaxed) % kGraves;
-  ::operator delete(all.graves[place].exchange(memory, std::memory_order_acq_rel));
+  thread_local Yard yard;
+  ::operator delete(std::exchange(yard.graves[yard.next], memory));
+  yard.next = (yard.next + 1) % kGraves;
 }
 
 }  // namespace imctl::host

@@ -3,8 +3,8 @@
 //
 // So what a handle points to says of itself whether it is open, and memory of finished calls is
 // kept for a while with a mark in it instead of being given back. What a module does with a handle
-// that is finished is told and ignored. That holds for the last few hundred calls, which is where
-// such mistakes happen; a handle that is older, or that two threads finish at the same instant, is
+// that is finished is told and ignored. That holds for the last calls that ended on each thread, which is
+// where such mistakes happen; a handle that is older, or that two threads finish at the same instant, is
 // beyond help.
 #ifndef IMCTL_HOST_ROAD_CALL_HANDLE_H
 #define IMCTL_HOST_ROAD_CALL_HANDLE_H
