@@ -92,6 +92,8 @@ struct CallParams {
 class Call final : public imctl_call {
  public:
   Call(CallParams params, Caller* caller);
+  static void* operator new(size_t size) { return dig_up(size); }
+  static void operator delete(void* memory) { ::operator delete(memory); }
 
   static Call* from(imctl_call* handle) { return static_cast<Call*>(handle); }
   static const Call* from(const imctl_call* handle) { return static_cast<const Call*>(handle); }

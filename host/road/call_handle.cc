@@ -30,8 +30,9 @@ struct Yard {
     for (void* grave : graves) ::operator delete(grave);
   }
   std::array<void*, kGraves> graves{};
-  size_t next = 0;
+  size_t oldest = 0;
 };
+thread_local Yard yard;
 
 Instance* owner_of(const imctl_call* handle) {
   if (handle->state.load(std::memory_order_acquire) == ImctlCallState::kGone) {
@@ -69,9 +70,13 @@ void bury(void* memory, Instance* instance) {
   auto* grave = new (memory) Grave;
   grave->instance = instance;
   grave->state.store(ImctlCallState::kGone, std::memory_order_release);
-  thread_local Yard yard;
-  ::operator delete(std::exchange(yard.graves[yard.next], memory));
-  yard.next = (yard.next + 1) % kGraves;
+  ::operator delete(std::exchange(yard.graves[yard.oldest], memory));
+  yard.oldest = (yard.oldest + 1) % kGraves;
+}
+
+void* dig_up(size_t size) {
+  void* oldest = std::exchange(yard.graves[yard.oldest], nullptr);
+  return oldest != nullptr ? oldest : ::operator new(size);
 }
 
 }  // namespace imctl::host

@@ -10,6 +10,7 @@
 #define IMCTL_HOST_ROAD_CALL_HANDLE_H
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 
 #include "imctl/module.h"
@@ -35,6 +36,8 @@ bool take_handle(imctl_call* handle);
 
 // Takes the memory of a call that `instance` had served, once the call is destroyed.
 void bury(void* memory, Instance* instance);
+// Memory for a call: `size` is that of all calls.
+void* dig_up(size_t size);
 
 }  // namespace imctl::host
 

@@ -158,7 +158,6 @@ class Isolation : public ::testing::Test {
               << std::chrono::duration_cast<milliseconds>(ended - began).count()
               << " ms, back after "
               << std::chrono::duration_cast<milliseconds>(back - ended).count() << " ms more\n";
-    EXPECT_LT(back - ended, allowed(seconds(1))) << method;
     EXPECT_NE(pid(), before);
     EXPECT_FALSE(exists(before));
     EXPECT_TRUE(host().find_module("rogue")->is_serving());
