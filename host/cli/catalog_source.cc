@@ -3,10 +3,13 @@
 #include <google/protobuf/unknown_field_set.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <system_error>
+#include <utility>
+#include <vector>
 
 #include "cli/field_value.h"
 #include "cli/text.h"
@@ -14,6 +17,7 @@
 namespace imctl::host::cli {
 namespace {
 
+constexpr size_t kMostFiles = 64;
 constexpr int kDigest = 1;  // of GetCatalogResponse
 constexpr int kManifests = 2;
 constexpr int kVersion = 3;
@@ -107,6 +111,23 @@ void CatalogCache::store(const CatalogReply& reply) const {
   whole = ::close(fd) == 0 && whole;
   if (whole) std::filesystem::rename(temporary, file_, error);
   if (!whole || error) std::filesystem::remove(temporary, error);
+  forget_oldest();
+}
+
+// Those of hosts that nobody has called for longest.
+void CatalogCache::forget_oldest() const {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  std::vector<std::pair<fs::file_time_type, fs::path>> files;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder_, error)) {
+    if (entry.path().extension() == ".pb") {
+      files.emplace_back(entry.last_write_time(error), entry.path());
+    }
+  }
+  if (files.size() <= kMostFiles) return;
+  std::sort(files.begin(), files.end());
+  files.resize(files.size() - kMostFiles);
+  for (const auto& [time, path] : files) fs::remove(path, error);
 }
 
 Result<CatalogReply> fetch_catalog(Transport& transport, const CatalogCache* cache,

@@ -33,9 +33,12 @@ class CatalogCache {
   std::optional<CatalogReply> load() const;
   // That of whichever host was spoken to last.
   std::optional<CatalogReply> load_latest() const;
+  // And forgets those that were stored longest ago, of many.
   void store(const CatalogReply& reply) const;
 
  private:
+  void forget_oldest() const;
+
   std::string folder_;
   std::string file_;
 };

@@ -41,7 +41,8 @@ class Host:
         self.folder = tempfile.mkdtemp(prefix="imctl-test-")
         self.data = str(data or os.path.join(self.folder, "data"))
         # Of its own: a host without a config file makes one there when a verb changes its settings.
-        self.env = clean_environment({"XDG_CONFIG_HOME": os.path.join(self.folder, "config"), **(env or {})})
+        self.env = clean_environment({"XDG_CONFIG_HOME": os.path.join(self.folder, "config"),
+                                      "XDG_CACHE_HOME": os.path.join(self.folder, "cache"), **(env or {})})
         self.config = config
         self.preexec = preexec
         self.settings = {

@@ -1,6 +1,8 @@
 // Whole command lines against a host that is a few lines of this file.
 #include <google/protobuf/text_format.h>
 
+#include <filesystem>
+#include <iterator>
 #include <map>
 #include <sstream>
 
@@ -205,6 +207,17 @@ TEST_F(AppTest, TheCatalogIsSentOnce) {
     std::ofstream(file.path()) << "\xff\xff";
   }
   EXPECT_EQ(run({"note", "put", "--id", "x"}), 0) << err_;
+}
+
+TEST_F(AppTest, CatalogsOfManyHostsAreForgotten) {
+  const CatalogReply reply{"digest", {"manifest"}, "1"};
+  for (int port = 1; port <= 200; ++port) {
+    CatalogCache("127.0.0.1:" + std::to_string(port)).store(reply);
+  }
+  const std::filesystem::directory_iterator files(folder_.path() + "/imctl");
+  EXPECT_EQ(std::distance(begin(files), end(files)), 64);
+  EXPECT_TRUE(CatalogCache("127.0.0.1:200").load().has_value());
+  EXPECT_FALSE(CatalogCache("127.0.0.1:1").load().has_value());
 }
 
 TEST_F(AppTest, WithoutAHost) {
