@@ -344,13 +344,14 @@ Time NodeShell::turn(Time now) {
     if (actions_.empty()) break;
     for (NodeAction& action : actions_) std::visit(Doer{this}, action);
   }
-  for (const auto& link : unsent_) link->outbox.flush();
-  unsent_.clear();
+  std::erase_if(unsent_, [now](const auto& link) { return link->outbox.flush(now); });
   constexpr Time kMetrics = 1000;
-  if (now < metrics_->due) return std::min(machine_->next_deadline(), metrics_->due);
-  metrics_->due = now + kMetrics;
-  publish_metrics();
-  return machine_->next_deadline();
+  if (now >= metrics_->due) {
+    metrics_->due = now + kMetrics;
+    publish_metrics();
+  }
+  const Time next = std::min(machine_->next_deadline(), metrics_->due);
+  return unsent_.empty() ? next : std::min(next, now + 1);
 }
 
 void NodeShell::leave(Time now) {
@@ -372,7 +373,10 @@ void NodeShell::superseded(Time now) {
 void NodeShell::end_links(Time now) {
   leaving_ = true;
   (void)turn(now);
-  for (auto& [id, link] : links_) link->end(Status(IMCTL_CANCELLED, "the node stops"), false);
+  for (auto& [id, link] : links_) {
+    link->outbox.empty();
+    link->end(Status(IMCTL_CANCELLED, "the node stops"), false);
+  }
 }
 
 void NodeShell::publish_metrics() {

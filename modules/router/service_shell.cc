@@ -240,7 +240,7 @@ struct ServiceShell::Doer {
     if (found == service->links_.end()) return;
     std::shared_ptr<Link> link = found->second;
     service->links_.erase(found);
-    link->outbox.flush();
+    link->outbox.empty();
     // What was written before says why; who does not read it does not keep the link for that.
     link->end(drop.outcome.ok() ? Status(IMCTL_UNAVAILABLE, "the cluster service ends the link")
                                 : to_status(drop.outcome),
@@ -262,13 +262,14 @@ Time ServiceShell::turn(Time now) {
     if (actions_.empty()) break;
     for (ServiceAction& action : actions_) std::visit(Doer{this}, action);
   }
-  for (const auto& link : unsent_) link->outbox.flush();
-  unsent_.clear();
+  std::erase_if(unsent_, [now](const auto& link) { return link->outbox.flush(now); });
   constexpr Time kMetrics = 1000;
-  if (now < metrics_->due) return std::min(machine_->next_deadline(), metrics_->due);
-  metrics_->due = now + kMetrics;
-  publish_metrics();
-  return machine_->next_deadline();
+  if (now >= metrics_->due) {
+    metrics_->due = now + kMetrics;
+    publish_metrics();
+  }
+  const Time next = std::min(machine_->next_deadline(), metrics_->due);
+  return unsent_.empty() ? next : std::min(next, now + 1);
 }
 
 void ServiceShell::leave(Time now) {
