@@ -108,7 +108,8 @@ Folder::~Folder() { std::filesystem::remove_all(path_); }
 
 std::vector<std::string> serve_command(const std::string& data, int port,
                                        const std::string& modules, const std::string& module_path) {
-  std::vector<std::string> command = {IMCTL_PROGRAM, "serve"};
+  // Whatever this machine is configured with.
+  std::vector<std::string> command = {IMCTL_PROGRAM, "serve", "--config", "/dev/null"};
   for (const std::string& setting :
        {"host.data=" + data, "host.listen=127.0.0.1:" + std::to_string(port),
         std::string("host.auth=none"), std::string("host.log_level=error"),
