@@ -27,7 +27,8 @@ struct Yard {
   Yard(const Yard&) = delete;
   Yard& operator=(const Yard&) = delete;
   ~Yard() {
-    for (void* grave : graves) ::operator delete(grave);
+    // A call may still end on this thread after this.
+    for (void*& grave : graves) ::operator delete(std::exchange(grave, nullptr));
   }
   std::array<void*, kGraves> graves{};
   size_t oldest = 0;
