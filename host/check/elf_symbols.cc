@@ -1,26 +1,14 @@
 #include "check/elf_symbols.h"
 
-#include <fcntl.h>
 #include <gelf.h>
-#include <libelf.h>
-#include <unistd.h>
 
 #include <cerrno>
-#include <memory>
 #include <system_error>
+
+#include "core/elf_file.h"
 
 namespace imctl::host {
 namespace {
-
-struct OpenFile {
-  int fd = -1;
-  ~OpenFile() {
-    if (fd >= 0) close(fd);
-  }
-};
-struct EndElf {
-  void operator()(Elf* elf) const { elf_end(elf); }
-};
 
 void add(const GElf_Sym& symbol, const char* name, ElfSymbols* to) {
   unsigned char binding = GELF_ST_BIND(symbol.st_info);
@@ -36,13 +24,11 @@ void add(const GElf_Sym& symbol, const char* name, ElfSymbols* to) {
 }  // namespace
 
 Result<ElfSymbols> read_symbols(const std::string& path) {
-  OpenFile file{open(path.c_str(), O_RDONLY | O_CLOEXEC)};
-  if (file.fd < 0) {
+  const ElfFile elf(path);
+  if (elf.fd() < 0) {
     return Status(IMCTL_FAILED_PRECONDITION, path + ": " + std::generic_category().message(errno));
   }
-  elf_version(EV_CURRENT);
-  std::unique_ptr<Elf, EndElf> elf(elf_begin(file.fd, ELF_C_READ, nullptr));
-  if (elf == nullptr) return Status(IMCTL_INVALID_ARGUMENT, path + ": not a shared object");
+  if (elf.get() == nullptr) return Status(IMCTL_INVALID_ARGUMENT, path + ": not a shared object");
   ElfSymbols symbols;
   for (Elf_Scn* section = nullptr; (section = elf_nextscn(elf.get(), section)) != nullptr;) {
     GElf_Shdr header;

@@ -348,7 +348,8 @@ Status Host::not_served(std::string_view method) const {
     if (is_remote_address(address)) return addressed_.not_served(method);
     return {IMCTL_UNIMPLEMENTED,
             "there is no module " + address + " that runs in this host and serves " +
-                std::string(method.substr(0, at)) + ": `imctl module list` shows those that run"};
+                std::string(method.substr(0, at)) + ": `imctl module list` shows those that run, " +
+                "`imctl module enable " + address + "` starts one that is installed"};
   }
   std::string_view service = method.substr(std::min<size_t>(1, method.size()));
   service = service.substr(0, service.find('/'));

@@ -1,34 +1,21 @@
 #include "core/module_file.h"
 
-#include <fcntl.h>
 #include <gelf.h>
-#include <libelf.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <memory>
 #include <optional>
 #include <set>
 
+#include "core/elf_file.h"
 #include "road/rules.h"
 
 namespace imctl::host {
 namespace {
 
 constexpr std::string_view kSection = ".imctl.manifest";
-
-struct OpenFile {
-  int fd = -1;
-  ~OpenFile() {
-    if (fd >= 0) close(fd);
-  }
-};
-struct EndElf {
-  void operator()(Elf* elf) const { elf_end(elf); }
-};
 
 std::string_view section_bytes(Elf_Scn* section) {
   Elf_Data* data = elf_getdata(section, nullptr);
@@ -57,15 +44,13 @@ struct ElfView {
 };
 
 Result<ElfView> read_elf(const std::string& path) {
-  OpenFile file{open(path.c_str(), O_RDONLY | O_CLOEXEC)};
-  if (file.fd < 0) {
+  const ElfFile elf(path);
+  if (elf.fd() < 0) {
     return Status(errno == ENOENT ? IMCTL_NOT_FOUND : IMCTL_FAILED_PRECONDITION,
                   path + ": " + std::strerror(errno));
   }
-  elf_version(EV_CURRENT);
-  std::unique_ptr<Elf, EndElf> elf(elf_begin(file.fd, ELF_C_READ, nullptr));
   GElf_Ehdr header;
-  if (elf == nullptr || elf_kind(elf.get()) != ELF_K_ELF ||
+  if (elf.get() == nullptr || elf_kind(elf.get()) != ELF_K_ELF ||
       gelf_getehdr(elf.get(), &header) == nullptr || header.e_type != ET_DYN) {
     return Status(IMCTL_INVALID_ARGUMENT, path + ": not a shared object");
   }
@@ -75,7 +60,7 @@ Result<ElfView> read_elf(const std::string& path) {
   }
   ElfView view;
   struct stat info {};
-  fstat(file.fd, &info);
+  fstat(elf.fd(), &info);
   for (int64_t part :
        {static_cast<int64_t>(info.st_dev), static_cast<int64_t>(info.st_ino),
         static_cast<int64_t>(info.st_size), static_cast<int64_t>(info.st_mtim.tv_sec),

@@ -62,6 +62,23 @@ class LinksTest : public testing::Test {
     return push;
   }
 
+  // More than the links take. Gives how many bytes wait.
+  size_t fill_queue() {
+    size_t queued = 0;
+    auto count = [&](const NodeActions& actions) {
+      for (const SendFrame& sent : all_of<SendFrame>(actions)) queued += sent.size;
+    };
+    count(take(node));
+    for (int i = 0; i < 1000; ++i) {
+      node.publish(now, {{"bob@x", 1, 7}}, 5, text(std::string(60000, 'x')));
+    }
+    const NodeActions actions = take(node);
+    count(actions);
+    EXPECT_GT(node.stats().pushes_dropped, 0U);
+    EXPECT_TRUE(frames_of<Lost>(actions).empty());
+    return queued;
+  }
+
   Time now = 100000;
   NodeMachine node;
   std::vector<LinkId> alive;
@@ -225,17 +242,8 @@ TEST_F(LinksTest, ASilentServiceIsDropped) {
 
 TEST_F(LinksTest, AQueueThatIsFullDropsPushesAndSaysSoLater) {
   join(1, "s1");
-  NodeActions actions = take(node);
-  size_t queued = 0;
-  for (const SendFrame& sent : all_of<SendFrame>(actions)) queued += sent.size;
-  for (int i = 0; i < 1000; ++i) {
-    node.publish(now, {{"bob@x", 1, 7}}, 5, text(std::string(60000, 'x')));
-  }
-  actions = take(node);
-  for (const SendFrame& sent : all_of<SendFrame>(actions)) queued += sent.size;
+  const size_t queued = fill_queue();
   EXPECT_LE(queued, settings().max_link_queue);
-  EXPECT_GT(node.stats().pushes_dropped, 0U);
-  EXPECT_TRUE(frames_of<Lost>(actions).empty());
   node.link_written(now, 1, queued);
   EXPECT_EQ(frames_of<Lost>(take(node)).size(), 1U);
 }
@@ -243,14 +251,7 @@ TEST_F(LinksTest, AQueueThatIsFullDropsPushesAndSaysSoLater) {
 // It may have been said into a link that the service had given up already.
 TEST_F(LinksTest, WhatWasSaidOfLostPushesIsSaidAgainAfterTheLinkEnded) {
   join(1, "s1");
-  NodeActions actions = take(node);
-  size_t queued = 0;
-  for (const SendFrame& sent : all_of<SendFrame>(actions)) queued += sent.size;
-  for (int i = 0; i < 1000; ++i) {
-    node.publish(now, {{"bob@x", 1, 7}}, 5, text(std::string(60000, 'x')));
-  }
-  actions = take(node);
-  for (const SendFrame& sent : all_of<SendFrame>(actions)) queued += sent.size;
+  const size_t queued = fill_queue();
   now += 14000;
   node.link_written(now, 1, queued);
   EXPECT_EQ(frames_of<Lost>(take(node), 1).size(), 1U);
