@@ -99,16 +99,15 @@ Status new_module(LocalCall& call) {
   }
   Words words = words_of(name, language == "c" ? "c" : "cc");
   std::set<std::string> made;
-  Status status = copy_file(share / "README.md", folder / "README.md", words);
-  made.insert("README.md");
-  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(share / language)) {
-    if (!status.ok()) return status;
-    if (!entry.is_regular_file()) continue;
-    std::string relative = filled(fs::relative(entry.path(), share / language).string(), words);
-    status = copy_file(entry.path(), folder / relative, words);
-    made.insert(std::move(relative));
+  for (const fs::path& from : {share / "common", share / language}) {
+    for (const fs::directory_entry& entry : fs::recursive_directory_iterator(from)) {
+      if (!entry.is_regular_file()) continue;
+      std::string relative = filled(fs::relative(entry.path(), from).string(), words);
+      Status status = copy_file(entry.path(), folder / relative, words);
+      if (!status.ok()) return status;
+      made.insert(std::move(relative));
+    }
   }
-  if (!status.ok()) return status;
   for (const std::string& file : made) call.out << (folder / file).string() << '\n';
   call.err << "Next: cd " << folder.string()
            << " && cmake -B build && cmake --build build && ctest --test-dir build\n";
