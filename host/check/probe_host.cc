@@ -5,22 +5,13 @@
 #include <set>
 #include <thread>
 
-#include "core/module_file.h"
-#include "core/module_loader.h"
 
 namespace imctl::host {
 namespace {
 
 // Installed modules that serve what `manifest` requires, and what those require.
 std::vector<std::string> required_modules(const Manifest& manifest) {
-  std::map<std::string, Manifest> providers;  // by service; of several, what runs unasked
-  for (const auto& [name, path] : installed_modules(default_module_path())) {
-    Result<ModuleFile> file = read_module_file(path);
-    if (!file.ok() || file->manifest.opt_in() || name == manifest.name()) continue;
-    for (const std::string& service : file->manifest.serves()) {
-      providers.emplace(service, file->manifest);
-    }
-  }
+  const std::map<std::string, Manifest> providers = installed_providers();
   std::vector<std::string> names;
   std::set<std::string> seen = {manifest.name()};
   std::vector<const Manifest*> open = {&manifest};

@@ -5,16 +5,7 @@
 #include <limits>
 #include <memory>
 #include <optional>
-
-// g++ 12 sees uninitialised members in <regex> when it compiles for a sanitizer (GCC bug 105562).
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include <regex>
-#pragma GCC diagnostic pop
-#else
-#include <regex>
-#endif
 
 #include "core/settings_text.h"
 #include "core/utf8.h"

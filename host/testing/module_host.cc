@@ -7,7 +7,6 @@
 #include <fstream>
 #include <system_error>
 
-#include "core/module_file.h"
 #include "core/module_loader.h"
 #include "road/rules.h"
 
@@ -24,17 +23,13 @@ std::string join(const std::vector<std::string>& words) {
   return text;
 }
 
-// The back end that needs no server: of those that are installed, the one that runs unasked.
+// The back end that needs no server.
 Result<std::string> storage_module() {
-  std::vector<std::string> folders = default_module_path();
-  for (const auto& [name, path] : installed_modules(folders)) {
-    Result<ModuleFile> file = read_module_file(path);
-    if (!file.ok() || file->manifest.opt_in()) continue;
-    for (const std::string& service : file->manifest.serves()) {
-      if (service == kStore) return name;
-    }
-  }
-  return Status(IMCTL_NOT_FOUND, "none of the modules in " + join(folders) + " serves " + kStore +
+  const std::map<std::string, Manifest> providers = installed_providers();
+  const auto store = providers.find(kStore);
+  if (store != providers.end()) return store->second.name();
+  return Status(IMCTL_NOT_FOUND, "none of the modules in " + join(default_module_path()) +
+                                     " serves " + kStore +
                                      " by itself: is imctl installed as a whole?");
 }
 
@@ -47,6 +42,18 @@ bool is_mapped(const std::string& folder) {
 }
 
 }  // namespace
+
+std::map<std::string, Manifest> installed_providers() {
+  std::map<std::string, Manifest> providers;
+  for (const auto& [name, path] : installed_modules(default_module_path())) {
+    Result<ModuleFile> file = read_module_file(path);
+    if (!file.ok() || file->manifest.opt_in()) continue;
+    for (const std::string& service : file->manifest.serves()) {
+      providers.emplace(service, file->manifest);
+    }
+  }
+  return providers;
+}
 
 Result<TemporaryFolder> TemporaryFolder::make(const std::string& parent) {
   std::string pattern = parent + "/imctl-test-XXXXXX";

@@ -3,6 +3,7 @@
 #ifndef IMCTL_HOST_TESTING_MODULE_HOST_H
 #define IMCTL_HOST_TESTING_MODULE_HOST_H
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "core/host.h"
+#include "core/module_file.h"
 #include "road/waiting_call.h"
 
 namespace imctl::host {
@@ -31,6 +33,9 @@ class TemporaryFolder {
   explicit TemporaryFolder(std::string path) : path_(std::move(path)) {}
   std::string path_;
 };
+
+// Installed modules that run unasked, by the services that they serve.
+std::map<std::string, Manifest> installed_providers();
 
 class ModuleHost {
  public:
