@@ -314,16 +314,19 @@ AuditRecord Host::own_record(const char* kind) const {
   return record;
 }
 
+void Host::doubt_after(const Route& route, const Status& status) {
+  // What is public takes no right from anybody.
+  if (!status.ok() || route.served->info.access == Access::kPublic) return;
+  const std::shared_ptr<const Modules::View> view = modules_.view();
+  const auto provider = view->providers.find("imctl.auth.v1.Authenticator");
+  if (provider != view->providers.end() && provider->second == route.instance->name()) {
+    access_.doubt_all();
+  }
+}
+
 void Host::audit_end(const CallParams& params, const Route& route, std::string_view request,
                      const Status& status) {
-  // What is public takes no right from anybody.
-  if (status.ok() && route.served->info.access != Access::kPublic) {
-    const std::shared_ptr<const Modules::View> view = modules_.view();
-    const auto provider = view->providers.find("imctl.auth.v1.Authenticator");
-    if (provider != view->providers.end() && provider->second == route.instance->name()) {
-      access_.doubt_all();
-    }
-  }
+  doubt_after(route, status);
   AuditRecord record = audit_record(AuditRecord::kCall, params, status);
   record.what = audit_requests_.text(route, request);
   // What strangers and users can repeat without end, until what is older is gone. That it went well

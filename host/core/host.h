@@ -135,6 +135,9 @@ class Host final : public Road {
   Status start();
   void log_levels_changed();
   AuditRecord own_record(const char* kind) const;
+  // The module that says who callers are did something: maybe it took a right away. The next call of
+  // each asks again, from before the answer on.
+  void doubt_after(const Route& route, const Status& status);
   // The other host as it is described now, or as one of which nothing is known.
   std::shared_ptr<const Description> as_known(const std::string& address) const;
   Result<std::unique_ptr<ModuleCode>> make_code(

@@ -10,58 +10,16 @@
 #ifndef IMCTL_HOST_CORE_MODULE_TRUST_H
 #define IMCTL_HOST_CORE_MODULE_TRUST_H
 
-#include <array>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
+#include "core/fd.h"
+#include "core/module_keys.h"
 #include "imctl/status.h"
 
 namespace imctl::host {
-
-// Whose signatures count.
-class PublicKey {
- public:
-  using Bytes = std::array<unsigned char, 32>;
-
-  // "ed25519:BASE64", with blanks or a line's end around it. An error does not show text that could
-  // be a secret.
-  static Result<PublicKey> parse(std::string_view text);
-  explicit PublicKey(const Bytes& bytes) : bytes_(bytes) {}
-
-  std::string text() const;
-  // The first 12 characters of its base64, so that one sees whose a signature is. Only a hint:
-  // what counts is whether the signature fits a key that is trusted.
-  std::string id() const;
-  const Bytes& bytes() const { return bytes_; }
-
- private:
-  Bytes bytes_;
-};
-
-// What `imctl module sign` signs with; the host has none. Wiped when it goes.
-class SecretKey {
- public:
-  using Bytes = std::array<unsigned char, 64>;  // as libsodium has it
-
-  static Result<SecretKey> generate();
-  // "ed25519-secret:BASE64". No error shows any of it.
-  static Result<SecretKey> parse(std::string_view text);
-  SecretKey(SecretKey&& other) noexcept;
-  SecretKey& operator=(SecretKey&& other) noexcept;
-  ~SecretKey();
-
-  // Whoever asks for it wipes it.
-  std::string text() const;
-  PublicKey public_key() const;
-  const Bytes& bytes() const { return bytes_; }
-
- private:
-  SecretKey() = default;
-  Bytes bytes_{};
-};
 
 // Makes the line for FILE.so.sig, with its line end.
 Result<std::string> sign_file(const std::string& path, const SecretKey& key);
@@ -98,17 +56,13 @@ struct TrustPolicy {
 // dynamic linker takes two files of the same name for one, and descriptors' numbers come again.
 class OpenedModule {
  public:
-  OpenedModule(OpenedModule&& other) noexcept;
-  OpenedModule& operator=(OpenedModule&& other) noexcept;
-  ~OpenedModule();
-
   // For people: the file itself, where every link has led.
   const std::string& path() const { return path_; }
   // Whose signature it has; empty if none was asked for.
   const std::string& key_id() const { return key_id_; }
   // Closed on exec, this object's. Use pread() or load_path(): its offset may be anywhere. The mode
   // of a copy lets its owner read and nobody do more.
-  int fd() const { return fd_; }
+  int fd() const { return fd_.get(); }
   // Is it a copy in memory, which nobody can change any more?
   bool is_copy() const { return is_copy_; }
 
@@ -119,10 +73,10 @@ class OpenedModule {
 
  private:
   friend Result<OpenedModule> open_trusted(const std::string& path, const TrustPolicy& policy);
-  OpenedModule(int fd, std::string path, std::string key_id, bool is_copy)
-      : fd_(fd), path_(std::move(path)), key_id_(std::move(key_id)), is_copy_(is_copy) {}
+  OpenedModule(Fd fd, std::string path, std::string key_id, bool is_copy)
+      : fd_(std::move(fd)), path_(std::move(path)), key_id_(std::move(key_id)), is_copy_(is_copy) {}
 
-  int fd_;
+  Fd fd_;
   std::string path_;
   std::string key_id_;
   bool is_copy_;

@@ -15,6 +15,9 @@
 namespace imctl::host {
 namespace {
 
+// How long a handler may keep the host's thread.
+constexpr int64_t kHandlerGrace = 200'000'000;
+
 std::string new_call_id() {
   static const uint64_t process = [] {
     std::random_device random;
@@ -53,9 +56,6 @@ std::string_view find(const Metadata& metadata, std::string_view key) {
 
 void CallRef::release(Call* call) { call->unref(); }
 
-// How long a handler may keep the host's thread.
-constexpr int64_t kHandlerGrace = 200'000'000;
-
 // The module may still have the handle, though it must not use it.
 void Call::destroy() {
   if (instance_ == nullptr) {
@@ -85,7 +85,7 @@ void Call::serve(std::shared_ptr<Instance> instance, const Served& served) {
     instance_ = std::move(instance);
     method_ = &served.info;
     entry_ = &served.entry;
-    if (inbound_.waiting) accept_or_keep(inbound_, std::move(inbound_.waiting));
+    inbound_.admit(instance_.get());
   }
   bool stopping = instance_->track(this, request_bytes_);
   start_handler();
@@ -184,8 +184,8 @@ void Call::refuse(Road& road, Status status) {
       status_ = std::move(status);
       caller_ready_ = true;
     }
-    inbound_.closed = true;
-    outbound_.closed = true;
+    inbound_.close();
+    outbound_.close();
   }
   release_events();
 }
@@ -280,8 +280,8 @@ void Call::watch_deadline(Timer* timer) {
 void Call::finish(Status status, BufferRef reply) {
   std::unique_lock lock(mutex_);
   callee_finished_ = true;
-  close(inbound_, true);
-  close(outbound_, false);
+  inbound_.drop(instance_.get());
+  outbound_.close();
   if (!caller_ready_) {
     if (status.ok() && !method_->server_streams && !reply) {
       status =
@@ -325,7 +325,7 @@ void Call::write(BufferRef message) {
         method_->name + ": writes while a write is not answered yet: the message is lost");
     return;
   }
-  write_to(outbound_, std::move(message));
+  outbound_.write(std::move(message), instance_.get());
   pump(lock);
 }
 
@@ -355,9 +355,9 @@ void Call::caller_read() {
 void Call::caller_write(BufferRef message) {
   std::unique_lock lock(mutex_);
   // Each stream takes one message whatever its size: many streams of large ones must not add up.
-  if (instance_ != nullptr && !inbound_.closed &&
+  if (instance_ != nullptr && !inbound_.closed() &&
       message.size() > instance_->limits().stream_window &&
-      instance_->stream_bytes() + message.size() > instance_->limits().streams_memory) {
+      instance_->stream_bytes() + Pipe::cost(message) > instance_->limits().streams_memory) {
     lock.unlock();
     cancel(IMCTL_RESOURCE_EXHAUSTED,
            "the streams of module " + instance_->name() +
@@ -366,13 +366,13 @@ void Call::caller_write(BufferRef message) {
     return;
   }
   if (audited_ != nullptr && !audited_request_) audited_request_ = message;
-  write_to(inbound_, std::move(message));
+  inbound_.write(std::move(message), instance_.get());
   pump(lock);
 }
 
 void Call::caller_writes_done() {
   std::unique_lock lock(mutex_);
-  inbound_.closed = true;
+  inbound_.close();
   pump(lock);
 }
 
@@ -387,8 +387,8 @@ void Call::cancel(Status status) {
     status_ = std::move(status);
     reply_ = BufferRef();
     caller_ready_ = true;
-    close(inbound_, true);
-    close(outbound_, true);
+    inbound_.drop(instance_.get());
+    outbound_.drop(instance_.get());
     for (Call* child : children_) {
       child->ref();
       children.emplace_back(child);
@@ -420,71 +420,6 @@ void Call::caller_gone() {
   }
 }
 
-// ---- pipes; all under the lock
-
-bool Call::fits(const Pipe& pipe, size_t size) const {
-  if (instance_ == nullptr) return false;  // it waits for its module
-  // One message always passes, else a large one could never.
-  if (pipe.queue.empty()) return true;
-  return pipe.bytes + size <= instance_->limits().stream_window &&
-         instance_->stream_bytes() + size <= instance_->limits().streams_memory;
-}
-
-void Call::push(Pipe& pipe, BufferRef message) {
-  pipe.bytes += message.size();
-  instance_->add_stream_bytes(static_cast<int64_t>(message.size()));
-  pipe.queue.push_back(std::move(message));
-}
-
-BufferRef Call::pop(Pipe& pipe) {
-  BufferRef message = std::move(pipe.queue.front());
-  pipe.queue.pop_front();
-  pipe.bytes -= message.size();
-  instance_->add_stream_bytes(-static_cast<int64_t>(message.size()));
-  if (pipe.waiting) {
-    BufferRef waiting = std::move(pipe.waiting);
-    count_waiting(waiting, -1);
-    accept_or_keep(pipe, std::move(waiting));
-  }
-  return message;
-}
-
-void Call::write_to(Pipe& pipe, BufferRef message) {
-  if (pipe.closed || !message || pipe.waiting) {
-    pipe.write_answer = false;
-  } else {
-    accept_or_keep(pipe, std::move(message));
-  }
-}
-
-void Call::accept_or_keep(Pipe& pipe, BufferRef message) {
-  if (fits(pipe, message.size())) {
-    push(pipe, std::move(message));
-    pipe.write_answer = true;
-  } else {
-    count_waiting(message, 1);
-    pipe.waiting = std::move(message);
-  }
-}
-
-// A message may wait before it is known for which instance.
-void Call::count_waiting(const BufferRef& message, int64_t sign) {
-  if (instance_ != nullptr) {
-    instance_->add_stream_bytes(sign * static_cast<int64_t>(message.size()));
-  }
-}
-
-void Call::close(Pipe& pipe, bool drop) {
-  pipe.closed = true;
-  if (!drop) return;
-  if (pipe.waiting) {
-    count_waiting(pipe.waiting, -1);
-    pipe.waiting = BufferRef();
-    pipe.write_answer = false;
-  }
-  while (!pipe.queue.empty()) pop(pipe);
-}
-
 // ---- telling both ends
 
 void Call::pump(std::unique_lock<std::mutex>& lock) {
@@ -510,10 +445,10 @@ bool Call::callee_step(std::unique_lock<std::mutex>& lock) {
     return true;
   }
   if (!bound_) return false;
-  if (inbound_.read_wanted && (!inbound_.queue.empty() || inbound_.closed)) {
+  if (inbound_.read_wanted && inbound_.readable()) {
     inbound_.read_wanted = false;
     reading_ = false;
-    BufferRef message = inbound_.queue.empty() ? BufferRef() : pop(inbound_);
+    BufferRef message = inbound_.read(instance_.get());
     if (events_.on_message == nullptr) return true;
     lock.unlock();
     told("on_message", [&] { events_.on_message(events_user_, message.give()); });
@@ -593,10 +528,10 @@ void Call::log_end(Road& road, int32_t code, int64_t took) const {
 
 bool Call::caller_step(std::unique_lock<std::mutex>& lock) {
   if (caller_told_) return false;
-  if (outbound_.read_wanted && (!outbound_.queue.empty() || outbound_.closed)) {
+  if (outbound_.read_wanted && outbound_.readable()) {
     outbound_.read_wanted = false;
-    BufferRef message = outbound_.queue.empty() ? BufferRef() : pop(outbound_);
-    bool more = !outbound_.queue.empty();
+    BufferRef message = outbound_.read(instance_.get());
+    bool more = !outbound_.empty();
     lock.unlock();
     caller_->on_message(std::move(message), more);
     lock.lock();
@@ -610,7 +545,7 @@ bool Call::caller_step(std::unique_lock<std::mutex>& lock) {
     lock.lock();
     return true;
   }
-  if (caller_ready_ && outbound_.queue.empty()) {
+  if (caller_ready_ && outbound_.empty()) {
     finish_caller(lock);
     return true;
   }

@@ -9,7 +9,6 @@
 
 #include <atomic>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -24,6 +23,7 @@
 #include "road/call_handle.h"
 #include "road/call_ref.h"
 #include "road/identity.h"
+#include "road/pipe.h"
 #include "road/timer.h"
 
 namespace imctl::host {
@@ -126,7 +126,7 @@ class Call final : public imctl_call {
   // Is there a message for caller_read?
   bool has_message() {
     std::lock_guard lock(mutex_);
-    return !outbound_.queue.empty();
+    return !outbound_.empty();
   }
   // Has the module that serves it, if there is one, ended it too?
   bool callee_ended() {
@@ -179,16 +179,6 @@ class Call final : public imctl_call {
   }
 
  private:
-  // One direction of a stream: one writer, one reader, a window of bytes between them.
-  struct Pipe {
-    std::deque<BufferRef> queue;
-    size_t bytes = 0;
-    BufferRef waiting;  // written, not yet within the window
-    bool read_wanted = false;
-    bool closed = false;
-    std::optional<bool> write_answer;
-  };
-
   ~Call() = default;
   void destroy();
   template <class F>
@@ -202,13 +192,6 @@ class Call final : public imctl_call {
   bool step(std::unique_lock<std::mutex>& lock);
   bool callee_step(std::unique_lock<std::mutex>& lock);
   bool caller_step(std::unique_lock<std::mutex>& lock);
-  bool fits(const Pipe& pipe, size_t size) const;
-  void push(Pipe& pipe, BufferRef message);
-  BufferRef pop(Pipe& pipe);
-  void write_to(Pipe& pipe, BufferRef message);
-  void accept_or_keep(Pipe& pipe, BufferRef message);
-  void count_waiting(const BufferRef& message, int64_t sign);
-  void close(Pipe& pipe, bool drop);
   void finish_caller(std::unique_lock<std::mutex>& lock);
   void retire_callee(std::unique_lock<std::mutex>& lock);
   void leave_parent();

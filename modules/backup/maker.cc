@@ -1,5 +1,7 @@
 #include "maker.h"
 
+#include <google/protobuf/util/time_util.h>
+
 #include <chrono>
 #include <map>
 #include <optional>
@@ -74,16 +76,6 @@ void remember(const Core& core, const FileWriter& writer, const std::optional<Pa
   }
 }
 
-google::protobuf::Timestamp now() {
-  const int64_t ms = std::chrono::duration_cast<std::chrono::milliseconds>(
-                         std::chrono::system_clock::now().time_since_epoch())
-                         .count();
-  google::protobuf::Timestamp time;
-  time.set_seconds(ms / 1000);
-  time.set_nanos(static_cast<int32_t>(ms % 1000) * 1'000'000);
-  return time;
-}
-
 class Making {
  public:
   Making(Core* core, MakeRequest request, MakeCaller caller)
@@ -119,7 +111,7 @@ class Making {
   Task<Status> begin() {
     v1::FileHeader header;
     header.set_imctl_version(IMCTL_VERSION);
-    *header.mutable_created() = now();
+    *header.mutable_created() = google::protobuf::util::TimeUtil::GetCurrentTime();
     header.set_domain(options_->domain);
     header.set_reason(request_.reason);
     // Without what the host has to say a backup is a backup, too.

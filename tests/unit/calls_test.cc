@@ -239,11 +239,22 @@ TEST_F(Calls, AWriterThatNobodyReadsWaitsAtTheWindow) {
   TestCall made(host(), kEcho + "Deaf", "", true);
   std::string message(300, 'x');
   int accepted = 0;
-  while (made.write(message, std::chrono::milliseconds(accepted < 3 ? 30000 : 50)).has_value())
+  while (made.write(message, std::chrono::milliseconds(accepted < 2 ? 30000 : 50)).has_value())
     ++accepted;
-  EXPECT_EQ(accepted, 3);  // 1 KiB
+  EXPECT_EQ(accepted, 2);  // 1 KiB
   made.cancel();
   EXPECT_EQ(made.wait().code(), IMCTL_CANCELLED);
+}
+
+TEST_F(Calls, MessagesWithoutBytesTakeRoomToo) {
+  TestCall made(host(), kEcho + "Deaf", "", true);
+  int accepted = 0;
+  while (made.write("", std::chrono::milliseconds(accepted < 16 ? 30000 : 50)).has_value()) {
+    ASSERT_LT(++accepted, 17);  // 1 KiB
+  }
+  made.cancel();
+  EXPECT_EQ(made.wait().code(), IMCTL_CANCELLED);
+  EXPECT_EQ(host().find_module("echo")->stream_bytes(), 0u);
 }
 
 TEST_F(Calls, ManyStreamsOfLargeMessagesAreBoundedTogether) {

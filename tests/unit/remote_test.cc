@@ -273,9 +273,10 @@ TEST_F(RemoteCallsTest, AtAnAddress) {
   EXPECT_NE(here->methods().find_public(echo("Unary")), nullptr);
   (*listens)->close(std::chrono::system_clock::now());
   (void)third.host->stop();
+  listens->reset();  // its connections too
   TestCall gone(*here, echo("Unary") + address, text("hello"));
   EXPECT_EQ(gone.wait().code(), IMCTL_UNAVAILABLE);
-  EXPECT_NE(gone.wait().message().find("cannot be reached"), std::string::npos);
+  EXPECT_NE(gone.wait().message().find("cannot be reached"), std::string::npos) << gone.wait().message();
 }
 
 TEST_F(RemoteCallsTest, AtNoAddress) {

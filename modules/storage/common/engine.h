@@ -24,6 +24,7 @@
 #include "imctl/host.h"
 #include "imctl/status.h"
 #include "imctl/storage/v1/snapshots.pb.h"
+#include "unix_time.h"
 
 namespace imctl::storage {
 
@@ -316,12 +317,6 @@ struct Retention {
   std::chrono::milliseconds mailboxes{0};  // 0: for ever
   uint64_t changes = 0;                    // how many writes of a collection Watch knows
 };
-
-inline int64_t unix_ms() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
 
 // What writes are told of a storage that was moved.
 inline Status moved_away(std::string_view to) {

@@ -8,19 +8,13 @@
 #include "storage_module.h"
 #include "watch.h"
 #include "wire.h"
+#include "unix_time.h"
 
 namespace imctl::storage {
 namespace {
 
 constexpr size_t kMaxMailbox = 1024;
 constexpr size_t kMaxDevice = 256;
-
-google::protobuf::Timestamp to_timestamp(int64_t ms) {
-  google::protobuf::Timestamp time;
-  time.set_seconds(ms / 1000);
-  time.set_nanos(static_cast<int32_t>(ms % 1000) * 1'000'000);
-  return time;
-}
 
 Status bad(const std::string& text) { return {IMCTL_INVALID_ARGUMENT, text}; }
 
@@ -108,10 +102,9 @@ void StorageModule::append(const Buffer& bytes, const Context& /*context*/,
                   std::to_string(settings_.max_recipients));
   }
   if (request.has_time()) {
-    constexpr int64_t kNanosAMs = 1'000'000;
-    const int64_t time = request.time().seconds() * 1000 + request.time().nanos() / kNanosAMs;
-    if (request.time().seconds() < 0 || time < 0) return refuse("time: it is before 1970");
-    work.given_time = request.time().seconds() > unix_ms() / 1000 ? 0 : std::min(time, unix_ms());
+    const int64_t time = unix_ms(request.time());
+    if (time < 0) return refuse("time: it is before 1970");
+    work.given_time = std::min(time, unix_ms());
   }
   work.bytes = bytes;
   work.key = delivery_key(event);

@@ -7,6 +7,7 @@
 #include "imctl/on_pool.h"
 #include "load_checker.h"
 #include "storage_module.h"
+#include "unix_time.h"
 
 namespace imctl::storage {
 namespace {
@@ -86,9 +87,7 @@ Task<Status> StorageModule::dump(const v1::DumpRequest& request,
   v1::SnapshotBegin* begin = chunk.add_items()->mutable_begin();
   begin->set_format(1);
   begin->set_bytes(bytes);
-  const int64_t now = unix_ms();
-  begin->mutable_time()->set_seconds(now / 1000);
-  begin->mutable_time()->set_nanos(static_cast<int32_t>(now % 1000) * 1'000'000);
+  *begin->mutable_time() = to_timestamp(unix_ms());
   v1::SnapshotEnd counts;
   for (bool more = true; more;) {
     if (!co_await writer.write(chunk)) co_return gone;

@@ -13,13 +13,10 @@
 #include "message.h"
 #include "messages.h"
 #include "records.h"
+#include "unix_time.h"
 
 namespace imctl::storage {
 namespace {
-
-int64_t to_ms(const google::protobuf::Timestamp& time) {
-  return time.seconds() * 1000 + time.nanos() / 1'000'000;
-}
 
 Refused damaged(const std::string& what) {
   return Refused({IMCTL_INVALID_ARGUMENT, "the dump has " + what + " that cannot be read"});
@@ -74,7 +71,7 @@ class Part {
   void prepare(Buckets* buckets) {
     for (const v1::SnapshotItem& item : work_.items) {
       if (!item.has_message()) continue;
-      const int64_t time = to_ms(item.message().time());
+      const int64_t time = unix_ms(item.message().time());
       // Tables are made once for each bucket: those that are past keep nothing.
       if (time <= txn_->expired()) continue;
       Bucket bucket = buckets->at(db_, time, txn_->database->bucket_ms);
@@ -125,7 +122,7 @@ class Part {
         ids.add(rows.number(i, 1));
         devices.add(cursor.device());
         sequences.add(uint64_t{cursor.sequence()});
-        times.add(to_ms(cursor.time()));
+        times.add(unix_ms(cursor.time()));
       }
     }
     db_->queue(
@@ -192,7 +189,7 @@ class Part {
       // In no mailbox any more.
       if (entries == 0) continue;
       ns.add(n);
-      times.add(to_ms(delivery.time()));
+      times.add(unix_ms(delivery.time()));
       keys.add(txn_->key(delivery_key(parse<v1::Message>(delivery.message(), "a message").event()))
                    .view());
       counts.add(entries);

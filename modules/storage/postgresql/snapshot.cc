@@ -9,23 +9,13 @@
 #include "imctl/storage/v1/mailboxes.pb.h"
 #include "mailboxes.h"
 #include "records.h"
+#include "unix_time.h"
 
 namespace imctl::storage {
 namespace {
 
 // Rows that a page has at most.
 constexpr int64_t kRows = 1000;
-
-void set_time(int64_t ms, google::protobuf::Timestamp* time) {
-  int64_t seconds = ms / 1000;
-  int64_t rest = ms % 1000;
-  if (rest < 0) {
-    --seconds;
-    rest += 1000;
-  }
-  time->set_seconds(seconds);
-  time->set_nanos(static_cast<int32_t>(rest * 1'000'000));
-}
 
 // `inner` with `bytes` of each row: as many rows, by `order`, as $1 bytes take, but at least one.
 std::string page_sql(const std::string& columns, const std::string& inner,
@@ -122,7 +112,7 @@ class Reader : public SnapshotReader {
       n_ = rows.number(i, 1);
       v1::TemporaryMessage* message = items->emplace_back().mutable_message();
       message->set_event(std::string(rows.bytes(i, 2)));
-      set_time(time_, message->mutable_time());
+      *message->mutable_time() = to_timestamp(time_);
     }
     if (rows.empty()) {
       ++bucket_;
@@ -150,7 +140,7 @@ class Reader : public SnapshotReader {
       v1::Cursor* cursor = mailbox->add_cursors();
       cursor->set_device(std::string(rows.bytes(i, 5)));
       cursor->set_sequence(rows.natural(i, 6));
-      set_time(rows.number(i, 7), cursor->mutable_time());
+      *cursor->mutable_time() = to_timestamp(rows.number(i, 7));
     }
     if (rows.empty()) {
       part_ = Part::kDeliveries;
@@ -188,7 +178,7 @@ class Reader : public SnapshotReader {
       // A message that is in no mailbox any more is as good as gone.
       if (delivery.positions().empty()) continue;
       delivery.set_message(std::string(rows.bytes(i, 3)));
-      set_time(rows.number(i, 1), delivery.mutable_time());
+      *delivery.mutable_time() = to_timestamp(rows.number(i, 1));
       *items->emplace_back().mutable_delivery() = std::move(delivery);
     }
     if (rows.empty()) part_ = Part::kCollections;

@@ -6,6 +6,7 @@
 #include "message.h"
 #include "names.h"
 #include "wire.h"
+#include "unix_time.h"
 
 namespace imctl::storage {
 namespace {
@@ -14,10 +15,6 @@ namespace {
 constexpr size_t kPart = 1000;
 
 const char kLastEpoch[] = "last_epoch";
-
-int64_t to_ms(const google::protobuf::Timestamp& time) {
-  return time.seconds() * 1000 + time.nanos() / 1'000'000;
-}
 
 Key key_of(const KeyMaker& keys, std::string_view message) {
   v1::Message parsed;
@@ -283,7 +280,7 @@ void Mailboxes::load(const v1::SnapshotMailbox& mailbox) {
   if (state.epoch() > last_epoch()) set_last_epoch(state.epoch());
   for (const v1::Cursor& cursor : mailbox.cursors()) {
     Query query(*connection_, "INSERT INTO cursors(mailbox,device,sequence,ts) VALUES(?,?,?,?)");
-    query << id << cursor.device() << cursor.sequence() << to_ms(cursor.time());
+    query << id << cursor.device() << cursor.sequence() << unix_ms(cursor.time());
     query.run();
   }
 }
@@ -295,7 +292,7 @@ void Mailboxes::load(const v1::Delivery& delivery) {
     if (row.id != 0 && row.epoch == position.epoch())
       places.push_back({row.id, position.sequence()});
   }
-  const Location at = log_->insert(key_of(*keys_, delivery.message()), to_ms(delivery.time()),
+  const Location at = log_->insert(key_of(*keys_, delivery.message()), unix_ms(delivery.time()),
                                    delivery.message(), pack(places));
   for (const PlaceById& place : places) {
     Query query(*connection_, "INSERT INTO entries(mailbox,sequence,at) VALUES(?,?,?)");

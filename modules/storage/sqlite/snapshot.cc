@@ -7,18 +7,12 @@
 #include "mailboxes.h"
 #include "names.h"
 #include "records.h"
+#include "unix_time.h"
 
 namespace imctl::storage {
 namespace {
 
 using Items = std::vector<v1::SnapshotItem>;
-
-google::protobuf::Timestamp to_timestamp(int64_t ms) {
-  google::protobuf::Timestamp time;
-  time.set_seconds(ms / 1000);
-  time.set_nanos(static_cast<int32_t>(ms % 1000) * 1'000'000);
-  return time;
-}
 
 void take(size_t bytes, size_t* left) { *left -= std::min(*left, bytes + kEntryOverhead); }
 

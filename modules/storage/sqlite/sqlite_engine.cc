@@ -15,6 +15,7 @@
 #include "message.h"
 #include "names.h"
 #include "snapshot.h"
+#include "unix_time.h"
 
 namespace imctl::storage {
 namespace {
@@ -33,10 +34,6 @@ const char kSecret[] = "secret";
 std::chrono::milliseconds span_of(std::chrono::milliseconds retention) {
   if (retention.count() == 0) return retention;
   return std::max(retention / kBuckets, std::chrono::milliseconds(1));
-}
-
-int64_t to_ms(const google::protobuf::Timestamp& time) {
-  return time.seconds() * 1000 + time.nanos() / 1'000'000;
 }
 
 bool no_such_table(const SQLite::Exception& error) {
@@ -319,7 +316,7 @@ void SqliteEngine::load(const v1::SnapshotItem& item) {
       pb::CloudEvent message;
       (void)message.ParseFromString(item.message().event());
       const Key key = keys_(message.id());
-      messages_.insert(key, to_ms(item.message().time()), item.message().event());
+      messages_.insert(key, unix_ms(item.message().time()), item.message().event());
       break;
     }
     case v1::SnapshotItem::kMailbox: mailboxes_.load(item.mailbox()); break;
