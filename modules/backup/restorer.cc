@@ -13,6 +13,12 @@ namespace {
 
 using storage::v1::SnapshotItem;
 
+// As the file says; of one that is damaged, which the check will find, nothing.
+uint64_t content_size(const FileReader& file) {
+  const Result<v1::FileTrailer> trailer = file.peek_trailer();
+  return trailer.ok() ? trailer->size() : 0;
+}
+
 class Restoring {
  public:
   Restoring(Core* core, Chain* chain, RestoreRequest request, const RestoreProgress& progress)
@@ -21,7 +27,7 @@ class Restoring {
         request_(std::move(request)),
         progress_(progress),
         // The check reads the files, the restore their contents.
-        total_(chain->size() + chain->top().peek_trailer()->size()) {}
+        total_(chain->size() + content_size(chain->top())) {}
 
   Task<Result<v1::RestoreBackupResponse>> run() {
     Status status = co_await check_chain(core_, chain_, total_, progress_);
