@@ -76,6 +76,14 @@ void remember(const Core& core, const FileWriter& writer, const std::optional<Pa
   }
 }
 
+google::protobuf::Timestamp now() {
+  // TimeUtil::GetCurrentTime() knows seconds only, and backups have an order.
+  return google::protobuf::util::TimeUtil::MillisecondsToTimestamp(
+      std::chrono::duration_cast<std::chrono::milliseconds>(
+          std::chrono::system_clock::now().time_since_epoch())
+          .count());
+}
+
 class Making {
  public:
   Making(Core* core, MakeRequest request, MakeCaller caller)
@@ -111,7 +119,7 @@ class Making {
   Task<Status> begin() {
     v1::FileHeader header;
     header.set_imctl_version(IMCTL_VERSION);
-    *header.mutable_created() = google::protobuf::util::TimeUtil::GetCurrentTime();
+    *header.mutable_created() = now();
     header.set_domain(options_->domain);
     header.set_reason(request_.reason);
     // Without what the host has to say a backup is a backup, too.
