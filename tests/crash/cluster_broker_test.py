@@ -62,7 +62,7 @@ def run(options):
                 crowd.hush()
                 # What they passed on before they noticed, they have others look for.
                 crowd.settle_messages()
-                meanwhile = crowd.live(within=2)
+                meanwhile = crowd.live()
                 crowd.talk()
                 over.wait(max(0, begin + options.seconds - time.monotonic()))
                 back()

@@ -76,7 +76,7 @@ def run(options, network):
                 network.heal()
                 try:
                     figures = crowd.settle()
-                    live = sorted(crowd.live(within=10))
+                    live = sorted(crowd.live())
                     found = crowd.check()
                 except AssertionError as error:
                     print(f"{name}: {error}\n{cluster.text()}", file=sys.stderr)

@@ -122,7 +122,7 @@ def main():
             print(f"faults: {faults.counts}", flush=True)
             figures = crowd.settle()
             print("healed, then after seconds: " + ", ".join(f"{k} {v:.1f}" for k, v in figures.items()))
-            live = sorted(crowd.live(within=10))
+            live = sorted(crowd.live())
             print(f"live: median {live[len(live) // 2] * 1000:.0f} ms, worst {live[-1] * 1000:.0f} ms")
             problems = crowd.check() + faults.problems
             print(f"{sum(len(d.sent) for d in crowd.devices)} messages, {sum(len(d.got) for d in crowd.devices)} "

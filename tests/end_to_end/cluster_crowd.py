@@ -134,9 +134,9 @@ class Crowd:
             f"{d.user}/{d.device} at {d.node.name} has {len(d.got)} of {len(self.content[d.user])}"
             for d in self.devices if len(d.got) < len(self.content[d.user]))
 
-    def live(self, within=2.0, rounds=20):
-        """Everybody is told at once, without looking into the storage: of each of some messages to all, the
-        seconds until every device has it."""
+    def live(self, within=10, rounds=20):
+        """Everybody is told at once: of each of some messages to all, the seconds until every device has it. A look
+        into the storage, which a node takes once in resync_interval, would come too late."""
         taken = []
         for _ in range(rounds):
             sender = self.random.choice(self.devices)
