@@ -135,8 +135,8 @@ class Crowd:
             for d in self.devices if len(d.got) < len(self.content[d.user]))
 
     def live(self, within=10, rounds=20):
-        """Everybody is told at once: of each of some messages to all, the seconds until every device has it. A look
-        into the storage, which a node takes once in resync_interval, would come too late."""
+        """Everybody is told at once: of each of some messages to all, the seconds until every device has it. With a
+        longer resync_interval it is pushes that told them, and no look into the storage."""
         taken = []
         for _ in range(rounds):
             sender = self.random.choice(self.devices)
