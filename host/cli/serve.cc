@@ -1,5 +1,4 @@
 // `imctl serve`: the host until it is told to end.
-#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -16,10 +15,6 @@
 
 namespace imctl::host::cli {
 namespace {
-
-// Large messages are given back to the system when they are done with. By itself malloc would soon
-// keep blocks of up to 32 MiB, and what lies between them.
-constexpr int kLargeBlock = 1 << 20;
 
 constexpr rlim_t kOpenFiles = 1 << 18;
 
@@ -40,10 +35,6 @@ Status serve(LocalCall& call) {
     return {IMCTL_INVALID_ARGUMENT, "what is '" + clean_line(call.arguments.front()) +
                                         "' for? Settings are given as --set section.key=value"};
   }
-  (void)mallopt(M_MMAP_THRESHOLD, kLargeBlock);
-  // What a reply takes stays for the next one, instead of being given back and zeroed anew.
-  (void)mallopt(M_TRIM_THRESHOLD, 2 * kLargeBlock);
-  (void)mallopt(M_TOP_PAD, kLargeBlock / 4);
   // Each connection is an open file.
   rlimit files{};
   if (::getrlimit(RLIMIT_NOFILE, &files) == 0) {

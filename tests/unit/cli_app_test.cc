@@ -114,7 +114,7 @@ TEST_F(AppTest, ProgressEndsWithItsLineBeforeAnError) {
   EXPECT_EQ(out_, "abc");
   const size_t error = err_.find("imctl: note fetch: UNAVAILABLE: it is gone\n");
   ASSERT_NE(error, std::string::npos) << err_;
-  EXPECT_EQ(err_.find("7"), 0U) << err_;
+  EXPECT_EQ(err_.find('7'), 0U) << err_;
   EXPECT_EQ(err_.find('\n') + 1, error) << err_;
 }
 

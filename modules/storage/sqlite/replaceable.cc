@@ -171,7 +171,8 @@ Status ReplaceableEngine::put_in_place() {
 Status ReplaceableEngine::switch_files() {
   end_dumps();
   current_.reset();
-  // What it had in memory is many small pieces, which would stay beside those of the new one.
+  // What it had in memory is many small pieces, which glibc (in a process of the module's own) would keep
+  // beside those of the new one.
   ::malloc_trim(0);
   Status status;
   // A log that is left belongs to the old file, and would be taken for the new one's.
